@@ -1,0 +1,1 @@
+//! Bags of cells for spots: spatial assignment, CSR bags and their quality control.

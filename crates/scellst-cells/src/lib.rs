@@ -1,0 +1,1 @@
+//! Nuclei in H&E slides: detection, GeoJSON and crops.

@@ -1,0 +1,1 @@
+//! Encoders of cell images on candle.

@@ -1,0 +1,1 @@
+//! Spatial expression: sparse counts, filters, normalisation and gene selection.

@@ -1,0 +1,1 @@
+//! h5ad files in and out.

@@ -1,0 +1,1 @@
+//! Operations over bags for candle, with gradients.

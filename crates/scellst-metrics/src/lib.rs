@@ -1,0 +1,1 @@
+//! Correlation and error per gene, in parallel.

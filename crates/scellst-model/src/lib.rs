@@ -1,0 +1,1 @@
+//! Multiple-instance models of gene expression on candle.

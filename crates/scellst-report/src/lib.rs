@@ -1,0 +1,1 @@
+//! Pictures of slides, cells and genes.

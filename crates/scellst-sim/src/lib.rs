@@ -1,0 +1,1 @@
+//! Synthetic sections with known expression of every cell.

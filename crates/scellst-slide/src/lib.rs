@@ -1,0 +1,1 @@
+//! Whole-slide images: pyramids, regions and tissue, in pure Rust.
