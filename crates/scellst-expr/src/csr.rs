@@ -1,0 +1,403 @@
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use crate::ExprError;
+
+/// A sparse matrix by rows (CSR): `f32` values, `u32` column indices; rows are observations, columns genes.
+///
+/// By construction: `indptr` has `rows + 1` entries from 0 to the number of stored values and never falls,
+/// column indices rise strictly within a row and lie below `cols`, all values are finite.
+/// `f32` holds whole counts exactly up to 16,777,216.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CsrMatrix {
+    rows: usize,
+    cols: usize,
+    indptr: Vec<usize>,
+    indices: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl CsrMatrix {
+    /// From its three arrays, column indices rising strictly within each row.
+    ///
+    /// # Errors
+    /// [`ExprError::BrokenMatrix`] if the arrays contradict each other or the shape,
+    /// [`ExprError::NotACount`] for a value that is not finite.
+    pub fn new(
+        rows: usize,
+        cols: usize,
+        indptr: Vec<usize>,
+        indices: Vec<u32>,
+        values: Vec<f32>,
+    ) -> Result<Self, ExprError> {
+        check_pointers(rows, cols, rows, &indptr, indices.len(), values.len())?;
+        let matrix = Self { rows, cols, indptr, indices, values };
+        let broken = |problem| Err(ExprError::BrokenMatrix { rows, cols, problem });
+        for row in 0..rows {
+            let (columns, values) = matrix.row(row);
+            for (at, (&column, &value)) in columns.iter().zip(values).enumerate() {
+                if column as usize >= cols {
+                    return broken(format!("row {row} names column {column}, but there are {cols} columns"));
+                }
+                if at > 0 && columns[at - 1] >= column {
+                    return broken(format!(
+                        "row {row} names column {column} after column {}; sort the row (from_unsorted does)",
+                        columns[at - 1]
+                    ));
+                }
+                if !value.is_finite() {
+                    return Err(ExprError::NotACount { row, column: column as usize, value });
+                }
+            }
+        }
+        Ok(matrix)
+    }
+
+    /// From CSR arrays whose rows may be in any order; values named twice are added, as SciPy does.
+    ///
+    /// # Errors
+    /// As [`CsrMatrix::new`], order apart.
+    pub fn from_unsorted(
+        rows: usize,
+        cols: usize,
+        indptr: Vec<usize>,
+        indices: Vec<u32>,
+        values: Vec<f32>,
+    ) -> Result<Self, ExprError> {
+        check_pointers(rows, cols, rows, &indptr, indices.len(), values.len())?;
+        let sorted = |row: &[usize]| indices[row[0]..row[1]].windows(2).all(|pair| pair[0] < pair[1]);
+        if indptr.windows(2).all(sorted) {
+            return Self::new(rows, cols, indptr, indices, values);
+        }
+        let mut out = Self { rows, cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() };
+        out.indices.reserve(indices.len());
+        out.values.reserve(values.len());
+        let mut entries: Vec<(u32, f32)> = Vec::new();
+        for row in indptr.windows(2) {
+            let range = row[0]..row[1];
+            entries.clear();
+            entries.extend(indices[range.clone()].iter().copied().zip(values[range].iter().copied()));
+            entries.sort_by_key(|entry| entry.0);
+            let start = out.indices.len();
+            for &(column, value) in &entries {
+                match out.values.last_mut() {
+                    Some(last) if out.indices.len() > start && out.indices.last() == Some(&column) => *last += value,
+                    _ => {
+                        out.indices.push(column);
+                        out.values.push(value);
+                    }
+                }
+            }
+            out.indptr.push(out.indices.len());
+        }
+        Self::new(rows, cols, out.indptr, out.indices, out.values)
+    }
+
+    /// From CSC arrays (by columns), as some h5ad files hold them; row indices in any order, doubles added.
+    ///
+    /// # Errors
+    /// As [`CsrMatrix::from_unsorted`]; messages speak of the transposed matrix.
+    pub fn from_csc(
+        rows: usize,
+        cols: usize,
+        indptr: Vec<usize>,
+        indices: Vec<u32>,
+        values: Vec<f32>,
+    ) -> Result<Self, ExprError> {
+        Ok(Self::from_unsorted(cols, rows, indptr, indices, values)?.transposed())
+    }
+
+    /// The non-zero values of a dense matrix.
+    ///
+    /// # Errors
+    /// [`ExprError::NotACount`] for a value that is not finite, [`ExprError::BrokenMatrix`] beyond `u32::MAX` columns.
+    pub fn from_dense(dense: ArrayView2<'_, f32>) -> Result<Self, ExprError> {
+        let (rows, cols) = dense.dim();
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        for row in dense.rows() {
+            for (column, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                indices.push(column as u32);
+                values.push(value);
+            }
+            indptr.push(indices.len());
+        }
+        Self::new(rows, cols, indptr, indices, values)
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Number of stored values (explicit zeros count).
+    pub fn nnz(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Where each row starts in [`CsrMatrix::indices`], and the end of the last: `rows + 1` entries.
+    pub fn indptr(&self) -> &[usize] {
+        &self.indptr
+    }
+
+    /// Column of each stored value.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// The stored values.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Columns and values of one row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = self.indptr[row]..self.indptr[row + 1];
+        (&self.indices[range.clone()], &self.values[range])
+    }
+
+    /// The same pattern with other values: `f(row, value)`, which should send 0 to 0.
+    ///
+    /// # Errors
+    /// [`ExprError::NotACount`] if `f` gives a value that is not finite.
+    pub fn map(&self, f: impl Fn(usize, f32) -> f32) -> Result<Self, ExprError> {
+        let mut values = Vec::with_capacity(self.nnz());
+        for row in 0..self.rows {
+            let (columns, old) = self.row(row);
+            for (&column, &old) in columns.iter().zip(old) {
+                let value = f(row, old);
+                if !value.is_finite() {
+                    return Err(ExprError::NotACount { row, column: column as usize, value });
+                }
+                values.push(value);
+            }
+        }
+        Ok(Self { values, indices: self.indices.clone(), indptr: self.indptr.clone(), ..*self })
+    }
+
+    /// Sum of each row.
+    pub fn row_sums(&self) -> Vec<f64> {
+        (0..self.rows).map(|row| self.row(row).1.iter().map(|&v| f64::from(v)).sum()).collect()
+    }
+
+    /// Sum of each column.
+    pub fn column_sums(&self) -> Vec<f64> {
+        self.fold_columns(|sum, _, value| *sum += f64::from(value))
+    }
+
+    /// In how many rows each column is not zero.
+    pub fn column_nonzeros(&self) -> Vec<usize> {
+        let counts = self.fold_columns(|count, _, value| *count += if value == 0.0 { 0.0 } else { 1.0 });
+        counts.into_iter().map(|count| count as usize).collect()
+    }
+
+    /// One number per column, gathered over the stored values: `f(&mut number, column, value)`.
+    ///
+    /// Rows are taken in a fixed number of blocks whose numbers are added in order, so that the result
+    /// is the same whatever the number of threads.
+    pub(crate) fn fold_columns(&self, f: impl Fn(&mut f64, usize, f32) + Sync) -> Vec<f64> {
+        const BLOCKS: usize = 16;
+        // Small matrices, and those where accumulators would outweigh the data, go in one block.
+        let blocks = if self.nnz() / BLOCKS > self.cols { BLOCKS } else { 1 };
+        let per_block = self.rows.div_ceil(blocks).max(1);
+        let starts: Vec<usize> = (0..self.rows).step_by(per_block).collect();
+        let partial: Vec<Vec<f64>> = starts
+            .into_par_iter()
+            .map(|start| {
+                let end = (start + per_block).min(self.rows);
+                let range = self.indptr[start]..self.indptr[end];
+                let mut numbers = vec![0.0; self.cols];
+                for (&column, &value) in self.indices[range.clone()].iter().zip(&self.values[range]) {
+                    f(&mut numbers[column as usize], column as usize, value);
+                }
+                numbers
+            })
+            .collect();
+        let mut total = vec![0.0; self.cols];
+        for numbers in partial {
+            for (sum, number) in total.iter_mut().zip(numbers) {
+                *sum += number;
+            }
+        }
+        total
+    }
+
+    /// These rows, in this order; a row may be taken twice.
+    ///
+    /// # Errors
+    /// [`ExprError::Shape`] if there is no such row.
+    pub fn select_rows(&self, rows: &[usize]) -> Result<Self, ExprError> {
+        check_positions("rows to select", rows, self.rows)?;
+        let mut out =
+            Self { rows: rows.len(), cols: self.cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() };
+        for &row in rows {
+            let (columns, values) = self.row(row);
+            out.indices.extend_from_slice(columns);
+            out.values.extend_from_slice(values);
+            out.indptr.push(out.indices.len());
+        }
+        Ok(out)
+    }
+
+    /// These columns, in this order; each at most once.
+    ///
+    /// # Errors
+    /// [`ExprError::Shape`] if there is no such column, [`ExprError::BrokenMatrix`] if one is named twice.
+    pub fn select_columns(&self, columns: &[usize]) -> Result<Self, ExprError> {
+        let new_column = self.column_map(columns)?;
+        let mut out =
+            Self { rows: self.rows, cols: columns.len(), indptr: vec![0], indices: Vec::new(), values: Vec::new() };
+        let in_order = columns.windows(2).all(|pair| pair[0] < pair[1]);
+        let mut entries: Vec<(u32, f32)> = Vec::new();
+        for row in 0..self.rows {
+            let (old, values) = self.row(row);
+            entries.clear();
+            entries
+                .extend(old.iter().zip(values).filter_map(|(&c, &v)| new_column[c as usize].map(|column| (column, v))));
+            if !in_order {
+                entries.sort_unstable_by_key(|entry| entry.0);
+            }
+            out.indices.extend(entries.iter().map(|entry| entry.0));
+            out.values.extend(entries.iter().map(|entry| entry.1));
+            out.indptr.push(out.indices.len());
+        }
+        Ok(out)
+    }
+
+    /// Rows and columns exchanged.
+    pub fn transposed(&self) -> Self {
+        let mut indptr = vec![0; self.cols + 1];
+        for &column in &self.indices {
+            indptr[column as usize + 1] += 1;
+        }
+        for column in 0..self.cols {
+            indptr[column + 1] += indptr[column];
+        }
+        let mut next = indptr.clone();
+        let mut indices = vec![0; self.nnz()];
+        let mut values = vec![0.0; self.nnz()];
+        for row in 0..self.rows {
+            let (columns, old) = self.row(row);
+            for (&column, &value) in columns.iter().zip(old) {
+                let at = &mut next[column as usize];
+                indices[*at] = row as u32;
+                values[*at] = value;
+                *at += 1;
+            }
+        }
+        Self { rows: self.cols, cols: self.rows, indptr, indices, values }
+    }
+
+    /// The whole matrix with its zeros, `rows x cols`.
+    ///
+    /// # Errors
+    /// [`ExprError::TooLarge`] if it does not fit into memory.
+    pub fn to_dense(&self) -> Result<Array2<f32>, ExprError> {
+        let mut dense = zeros(self.rows, self.cols)?;
+        for (row, mut out) in dense.rows_mut().into_iter().enumerate() {
+            let (columns, values) = self.row(row);
+            for (&column, &value) in columns.iter().zip(values) {
+                out[column as usize] = value;
+            }
+        }
+        Ok(dense)
+    }
+
+    /// These columns with their zeros, `rows x columns.len()`, in the order given.
+    ///
+    /// # Errors
+    /// As [`CsrMatrix::select_columns`] and [`CsrMatrix::to_dense`].
+    pub fn dense_columns(&self, columns: &[usize]) -> Result<Array2<f32>, ExprError> {
+        self.dense_columns_with(columns, |_, value| value)
+    }
+
+    /// As [`CsrMatrix::dense_columns`], each stored value through `f(row, value)`.
+    pub(crate) fn dense_columns_with(
+        &self,
+        columns: &[usize],
+        f: impl Fn(usize, f32) -> f32,
+    ) -> Result<Array2<f32>, ExprError> {
+        let new_column = self.column_map(columns)?;
+        let mut dense = zeros(self.rows, columns.len())?;
+        for (row, mut out) in dense.rows_mut().into_iter().enumerate() {
+            let (old, values) = self.row(row);
+            for (&column, &value) in old.iter().zip(values) {
+                if let Some(column) = new_column[column as usize] {
+                    out[column as usize] = f(row, value);
+                }
+            }
+        }
+        Ok(dense)
+    }
+
+    /// For each column its place in `columns`, if any.
+    fn column_map(&self, columns: &[usize]) -> Result<Vec<Option<u32>>, ExprError> {
+        check_positions("columns to select", columns, self.cols)?;
+        let mut map = vec![None; self.cols];
+        for (new, &old) in columns.iter().enumerate() {
+            if map[old].replace(new as u32).is_some() {
+                let problem = format!("column {old} is selected twice");
+                return Err(ExprError::BrokenMatrix { rows: self.rows, cols: self.cols, problem });
+            }
+        }
+        Ok(map)
+    }
+}
+
+fn check_pointers(
+    rows: usize,
+    cols: usize,
+    lines: usize,
+    indptr: &[usize],
+    indices: usize,
+    values: usize,
+) -> Result<(), ExprError> {
+    let broken = |problem| Err(ExprError::BrokenMatrix { rows, cols, problem });
+    if cols > u32::MAX as usize || rows > u32::MAX as usize {
+        return broken(format!("more than {} rows or columns", u32::MAX));
+    }
+    if indptr.len() != lines + 1 {
+        return broken(format!("indptr has {} entries, expected {}", indptr.len(), lines + 1));
+    }
+    if indices != values {
+        return broken(format!("{indices} indices, but {values} values"));
+    }
+    if indptr[0] != 0 {
+        return broken(format!("indptr starts at {}, expected 0", indptr[0]));
+    }
+    if let Some(at) = indptr.windows(2).position(|pair| pair[0] > pair[1]) {
+        return broken(format!("indptr falls from {} to {} at row {at}", indptr[at], indptr[at + 1]));
+    }
+    if indptr[lines] != indices {
+        return broken(format!("indptr ends at {}, but there are {indices} stored values", indptr[lines]));
+    }
+    Ok(())
+}
+
+fn check_positions(what: &str, positions: &[usize], length: usize) -> Result<(), ExprError> {
+    match positions.iter().find(|&&at| at >= length) {
+        None => Ok(()),
+        Some(&found) => Err(ExprError::Shape {
+            what: format!("{what}, the largest position + 1 at most"),
+            expected: length,
+            found: found + 1,
+        }),
+    }
+}
+
+/// A dense matrix of zeros, or an error in place of an abort where memory does not suffice.
+pub(crate) fn zeros(rows: usize, cols: usize) -> Result<Array2<f32>, ExprError> {
+    let too_large = || ExprError::TooLarge { what: "a dense matrix", rows, cols };
+    let length = rows.checked_mul(cols).ok_or_else(too_large)?;
+    let mut data = Vec::new();
+    data.try_reserve_exact(length).map_err(|_| too_large())?;
+    data.resize(length, 0.0);
+    Array2::from_shape_vec((rows, cols), data).map_err(|_| too_large())
+}

@@ -1,0 +1,254 @@
+use std::collections::{HashMap, HashSet};
+
+use ndarray::Array2;
+use scellst_types::{Level0, Point};
+
+use crate::{CsrMatrix, ExprError};
+
+/// Counts of genes in observations (spots or cells), with the names of both.
+///
+/// Counts are finite and not below zero, gene names unique. Observation names are not checked for doubles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expression {
+    counts: CsrMatrix,
+    genes: Vec<String>,
+    observations: Vec<String>,
+}
+
+impl Expression {
+    /// From counts `observations x genes` and the names of rows and columns.
+    ///
+    /// # Errors
+    /// [`ExprError::Shape`] if the names do not match the counts, [`ExprError::DuplicateGene`] (see
+    /// [`make_unique`]), [`ExprError::NotACount`] for a value below zero.
+    pub fn new(counts: CsrMatrix, genes: Vec<String>, observations: Vec<String>) -> Result<Self, ExprError> {
+        let fits = |what: &str, expected, found| {
+            if expected == found { Ok(()) } else { Err(ExprError::Shape { what: what.to_owned(), expected, found }) }
+        };
+        fits("names of genes (one a column of the counts)", counts.cols(), genes.len())?;
+        fits("names of observations (one a row of the counts)", counts.rows(), observations.len())?;
+        let mut seen = HashMap::with_capacity(genes.len());
+        for (second, gene) in genes.iter().enumerate() {
+            if let Some(first) = seen.insert(gene.as_str(), second) {
+                return Err(ExprError::DuplicateGene { gene: gene.clone(), first, second });
+            }
+        }
+        if let Some(at) = counts.values().iter().position(|&value| value < 0.0) {
+            let row = counts.indptr().partition_point(|&start| start <= at) - 1;
+            return Err(ExprError::NotACount {
+                row,
+                column: counts.indices()[at] as usize,
+                value: counts.values()[at],
+            });
+        }
+        Ok(Self { counts, genes, observations })
+    }
+
+    /// The counts, observations x genes.
+    pub fn counts(&self) -> &CsrMatrix {
+        &self.counts
+    }
+
+    /// Names of the genes, one a column.
+    pub fn genes(&self) -> &[String] {
+        &self.genes
+    }
+
+    /// Names of the observations, one a row.
+    pub fn observations(&self) -> &[String] {
+        &self.observations
+    }
+
+    /// The three parts.
+    pub fn into_parts(self) -> (CsrMatrix, Vec<String>, Vec<String>) {
+        (self.counts, self.genes, self.observations)
+    }
+
+    /// Total counts of each observation.
+    pub fn counts_per_observation(&self) -> Vec<f64> {
+        self.counts.row_sums()
+    }
+
+    /// Total counts of each gene.
+    pub fn counts_per_gene(&self) -> Vec<f64> {
+        self.counts.column_sums()
+    }
+
+    /// In how many observations each gene has a count.
+    pub fn observations_per_gene(&self) -> Vec<usize> {
+        self.counts.column_nonzeros()
+    }
+
+    /// The columns of these genes, in the order asked.
+    ///
+    /// # Errors
+    /// [`ExprError::MissingGenes`] with all names that are not there.
+    pub fn gene_positions<S: AsRef<str>>(&self, genes: &[S]) -> Result<Vec<usize>, ExprError> {
+        positions(&self.genes, genes, "the counts")
+    }
+
+    /// Only these genes, in the order asked.
+    ///
+    /// # Errors
+    /// [`ExprError::MissingGenes`], or [`ExprError::BrokenMatrix`] if a gene is asked for twice.
+    pub fn select_genes<S: AsRef<str>>(&self, genes: &[S]) -> Result<Self, ExprError> {
+        self.select(None, Some(&self.gene_positions(genes)?))
+    }
+
+    /// Only these observations, in this order.
+    ///
+    /// # Errors
+    /// [`ExprError::Shape`] if there is no such row.
+    pub fn select_observations(&self, rows: &[usize]) -> Result<Self, ExprError> {
+        self.select(Some(rows), None)
+    }
+
+    /// Only these rows and columns (`None`: all).
+    pub(crate) fn select(&self, rows: Option<&[usize]>, columns: Option<&[usize]>) -> Result<Self, ExprError> {
+        let mut out = self.clone();
+        if let Some(columns) = columns {
+            out.counts = out.counts.select_columns(columns)?;
+            out.genes = columns.iter().map(|&at| self.genes[at].clone()).collect();
+        }
+        if let Some(rows) = rows {
+            out.counts = out.counts.select_rows(rows)?;
+            out.observations = rows.iter().map(|&at| self.observations[at].clone()).collect();
+        }
+        Ok(out)
+    }
+
+    /// Raw counts of these genes with their zeros, observations x genes in the order asked:
+    /// the label of a negative binomial model.
+    ///
+    /// # Errors
+    /// [`ExprError::MissingGenes`], [`ExprError::TooLarge`].
+    pub fn dense_counts<S: AsRef<str>>(&self, genes: &[S]) -> Result<Array2<f32>, ExprError> {
+        self.counts.dense_columns(&self.gene_positions(genes)?)
+    }
+
+    /// These genes after [`normalise_log1p`](crate::normalise_log1p) over *all* genes of this expression,
+    /// observations x genes in the order asked.
+    ///
+    /// # Errors
+    /// [`ExprError::MissingGenes`], [`ExprError::TooLarge`].
+    pub fn log_normalised<S: AsRef<str>>(&self, genes: &[S]) -> Result<Array2<f32>, ExprError> {
+        crate::normalise::log_normalised_columns(&self.counts, &self.gene_positions(genes)?)
+    }
+}
+
+/// Where each of `wanted` lies in `genes`.
+pub(crate) fn positions<S: AsRef<str>>(genes: &[String], wanted: &[S], place: &str) -> Result<Vec<usize>, ExprError> {
+    let index: HashMap<&str, usize> = genes.iter().enumerate().map(|(at, gene)| (gene.as_str(), at)).collect();
+    let mut found = Vec::with_capacity(wanted.len());
+    let mut missing = Vec::new();
+    for gene in wanted {
+        match index.get(gene.as_ref()) {
+            Some(&at) => found.push(at),
+            None => missing.push(gene.as_ref().to_owned()),
+        }
+    }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        Err(ExprError::MissingGenes {
+            missing,
+            requested: wanted.len(),
+            available: genes.len(),
+            place: place.to_owned(),
+        })
+    }
+}
+
+/// Gives repeated names a suffix, as anndata does: the first stays, the next become `NAME-1`, `NAME-2`;
+/// a suffixed name that is taken already is passed over. Returns how many were changed.
+pub fn make_unique(names: &mut [String]) -> usize {
+    let mut taken: HashSet<String> = names.iter().cloned().collect();
+    if taken.len() == names.len() {
+        return 0;
+    }
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    let mut changed = 0;
+    for name in names.iter_mut() {
+        let count = uses.entry(name.clone()).or_insert(0);
+        if *count > 0 {
+            let mut fresh = format!("{name}-{count}");
+            while taken.contains(&fresh) {
+                *count += 1;
+                fresh = format!("{name}-{count}");
+            }
+            taken.insert(fresh.clone());
+            *name = fresh;
+            changed += 1;
+        }
+        *count += 1;
+    }
+    changed
+}
+
+/// The discs of a capture array: centres in level-0 pixels and their diameter in um.
+///
+/// Finite centres, positive diameter (Visium 55 um, legacy ST 100 um). One centre per row of the [`Expression`] beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spots {
+    centres: Vec<Point<Level0>>,
+    diameter_um: f64,
+}
+
+impl Spots {
+    /// From centres (level-0 px) and a diameter (um).
+    ///
+    /// # Errors
+    /// [`ExprError::Setting`] if the diameter is not positive and finite or a centre is not finite.
+    pub fn new(centres: Vec<Point<Level0>>, diameter_um: f64) -> Result<Self, ExprError> {
+        if !(diameter_um.is_finite() && diameter_um > 0.0) {
+            return Err(ExprError::Setting {
+                setting: "spot diameter (um)",
+                expected: "above 0 and finite",
+                found: diameter_um.to_string(),
+            });
+        }
+        if let Some(at) = centres.iter().position(|centre| !centre.is_finite()) {
+            return Err(ExprError::Setting {
+                setting: "spot centre",
+                expected: "finite level-0 pixels",
+                found: format!("{:?} at spot {at}", centres[at]),
+            });
+        }
+        Ok(Self { centres, diameter_um })
+    }
+
+    /// Centres in level-0 pixels.
+    pub fn centres(&self) -> &[Point<Level0>] {
+        &self.centres
+    }
+
+    /// Diameter of every disc, um.
+    pub fn diameter_um(&self) -> f64 {
+        self.diameter_um
+    }
+
+    /// Number of spots.
+    pub fn len(&self) -> usize {
+        self.centres.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.centres.is_empty()
+    }
+
+    /// Only these spots, in this order: what a filter of the expression kept.
+    ///
+    /// # Errors
+    /// [`ExprError::Shape`] if there is no such spot.
+    pub fn select(&self, spots: &[usize]) -> Result<Self, ExprError> {
+        let centre = |&at: &usize| {
+            self.centres.get(at).copied().ok_or_else(|| ExprError::Shape {
+                what: "spots to select, the largest position + 1 at most".to_owned(),
+                expected: self.len(),
+                found: at + 1,
+            })
+        };
+        Ok(Self { centres: spots.iter().map(centre).collect::<Result<_, _>>()?, diameter_um: self.diameter_um })
+    }
+}

@@ -1,0 +1,109 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ExprError, Expression, GeneScore, gene_list, hvg, variance};
+
+/// How the genes of a model are chosen: `hvg:1000`, `var:1000`, `svg:50`, or the path of a gene list.
+///
+/// Fewer than asked are given where fewer qualify (with a warning in the log).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
+pub enum GeneSelection {
+    /// The k highest normalised variances of raw counts; see [`highly_variable`](crate::highly_variable).
+    Hvg(usize),
+    /// The k most variable after log-normalising; see [`most_variable`](crate::most_variable).
+    Var(usize),
+    /// The k highest Moran's I.
+    Svg(usize),
+    /// A gene list; see [`read_gene_list`](crate::read_gene_list).
+    File(PathBuf),
+}
+
+impl FromStr for GeneSelection {
+    type Err = ExprError;
+    fn from_str(text: &str) -> Result<Self, ExprError> {
+        let wrong = |problem: &str| ExprError::Selection { text: text.to_owned(), problem: problem.to_owned() };
+        let (kind, number) = match text.split_once(':') {
+            Some((kind @ ("hvg" | "var" | "svg"), number)) => (kind, number),
+            _ if text.trim().is_empty() => return Err(wrong("it is empty")),
+            _ if matches!(text, "hvg" | "var" | "svg") => return Err(wrong("the number of genes is missing")),
+            _ => return Ok(Self::File(PathBuf::from(text))),
+        };
+        match (number.parse(), kind) {
+            (Ok(0) | Err(_), _) => Err(wrong(&format!("'{number}' is no whole number above 0"))),
+            (Ok(k), "hvg") => Ok(Self::Hvg(k)),
+            (Ok(k), "var") => Ok(Self::Var(k)),
+            (Ok(k), _) => Ok(Self::Svg(k)),
+        }
+    }
+}
+
+impl fmt::Display for GeneSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hvg(k) => write!(f, "hvg:{k}"),
+            Self::Var(k) => write!(f, "var:{k}"),
+            Self::Svg(k) => write!(f, "svg:{k}"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl TryFrom<String> for GeneSelection {
+    type Error = ExprError;
+    fn try_from(text: String) -> Result<Self, ExprError> {
+        text.parse()
+    }
+}
+
+impl From<GeneSelection> for String {
+    fn from(selection: GeneSelection) -> Self {
+        selection.to_string()
+    }
+}
+
+impl GeneSelection {
+    /// The genes chosen from the raw counts of the training sections (filtered as wished before), best first.
+    ///
+    /// Only genes that all sections have are considered. The score of a file's genes is their variance after
+    /// log-normalising, their rank the order of the file.
+    ///
+    /// # Errors
+    /// [`ExprError::NoCommonGenes`]; [`ExprError::MissingGenes`], [`ExprError::GeneList`] and [`ExprError::Io`] of a
+    /// file; [`ExprError::NothingLeft`] if no gene qualifies; [`ExprError::Unsupported`] for `svg` for now.
+    pub fn select(&self, sections: &[&Expression]) -> Result<Vec<GeneScore>, ExprError> {
+        let (wanted, chosen) = match self {
+            Self::Hvg(k) => (*k, hvg::highly_variable(sections, *k)?),
+            Self::Var(k) => (*k, variance::most_variable(sections, *k)?),
+            Self::Svg(_) => {
+                return Err(ExprError::Unsupported {
+                    what: format!("{self} (spatially variable genes)"),
+                    instead: "use hvg:K or var:K".to_owned(),
+                });
+            }
+            Self::File(path) => {
+                let genes = gene_list::read_gene_list(path)?;
+                let common = gene_list::common_genes(sections)?;
+                let place = if sections.len() == 1 { "the section" } else { "all sections together" };
+                crate::expression::positions(&common.genes, &genes, place)?;
+                let variances = variance::log_normalised_variance(sections, &genes)?;
+                let scores = genes.into_iter().zip(variances).enumerate();
+                (0, scores.map(|(at, (gene, score))| GeneScore { gene, score, rank: at + 1 }).collect())
+            }
+        };
+        if chosen.is_empty() {
+            return Err(ExprError::NothingLeft {
+                after: format!("selecting {self}"),
+                detail: "no gene qualifies; are these raw counts?".to_owned(),
+            });
+        }
+        if chosen.len() < wanted {
+            log::warn!("{self}: only {} genes qualify", chosen.len());
+        }
+        Ok(chosen)
+    }
+}
