@@ -1,1 +1,37 @@
 //! Bags of cells for spots: spatial assignment, CSR bags and their quality control.
+//!
+//! [`assign`] puts cells into the capture discs that hold them and reports how that went ([`Qc`]); [`Bags`] is what
+//! models train on; [`Split`] says which bags train and which validate; [`neighbours`] and [`PointGrid`] find
+//! the cells around a place. All coordinates are micrometres on the slide.
+//!
+//! Not a general spatial index: points on a plane at a known scale only (use `rstar` or `kiddo` for others).
+//!
+//! ```
+//! use scellst_bags::assign;
+//! use scellst_types::Point;
+//!
+//! let cells = [Point::new(10.0, 0.0), Point::new(95.0, 0.0), Point::new(500.0, 0.0), Point::new(-5.0, 3.0)];
+//! let spots = [Point::new(0.0, 0.0), Point::new(50.0, 80.0), Point::new(100.0, 0.0)];
+//! let (bags, qc) = assign(&cells, &spots, 55.0)?;
+//! assert_eq!((bags.spot(0), bags.bag(0)), (0, &[0, 3][..]));
+//! assert_eq!((bags.spot(1), bags.bag(1)), (2, &[1][..]));
+//! assert_eq!((qc.empty_spots, qc.cells_outside), (1, 1));
+//! # Ok::<(), scellst_bags::BagsError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod assign;
+mod bags;
+mod error;
+mod grid;
+mod neighbours;
+mod qc;
+mod split;
+
+pub use assign::assign;
+pub use bags::Bags;
+pub use error::BagsError;
+pub use grid::PointGrid;
+pub use neighbours::{Neighbours, neighbours};
+pub use qc::Qc;
+pub use split::Split;

@@ -1,0 +1,62 @@
+/// What can be wrong with cells, spots and bags.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BagsError {
+    /// No cell lies in any spot: nearly always two coordinate systems.
+    #[error(
+        "none of {cells} cells lies in any of {spots} spots of {diameter_um} um; cells lie within {cell_box} um, spots within {spot_box} um; likely a wrong mpp, x and y swapped, spot coordinates of another image level (hires instead of full resolution), or another slide's spots or cells"
+    )]
+    NoCellInAnySpot {
+        /// How many cells.
+        cells: usize,
+        /// How many spots.
+        spots: usize,
+        /// Diameter of a spot, um.
+        diameter_um: f64,
+        /// Bounding box of the cells, um.
+        cell_box: String,
+        /// Bounding box of the spots' centres, um.
+        spot_box: String,
+    },
+    /// Nothing to assign.
+    #[error("there are no {what}; a bag needs both cells and spots")]
+    Empty {
+        /// `cells` or `spots`.
+        what: &'static str,
+    },
+    /// A coordinate that is no number.
+    #[error("{what} {index} lies at ({x}, {y}) um; coordinates must be finite (and below 1e150)")]
+    NotFinite {
+        /// `cell`, `spot` or `centre`.
+        what: &'static str,
+        /// Which one.
+        index: usize,
+        /// Its x, um.
+        x: f64,
+        /// Its y, um.
+        y: f64,
+    },
+    /// A setting outside of its range.
+    #[error("{setting} is {found}, but must be {expected}")]
+    Setting {
+        /// Name of the setting.
+        setting: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// Arrays that make no bags.
+    #[error("broken bags: {0}")]
+    BrokenBags(String),
+    /// More than the index types hold.
+    #[error("{found} {what} are too many, at most {most} fit; work in parts")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+}
