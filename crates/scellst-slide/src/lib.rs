@@ -1,1 +1,62 @@
 //! Whole-slide images: pyramids, regions and tissue, in pure Rust.
+//!
+//! ```
+//! use scellst_slide::{PyramidOptions, PyramidWriter, RgbImage, Slide};
+//! use scellst_types::{Level0, MicronsPerPixel, Point, Size};
+//!
+//! # let folder = std::env::temp_dir().join(format!("scellst-slide-doc-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder)?;
+//! let path = folder.join("small.tif");
+//! let image = RgbImage::from_fn(1000, 700, |x, y| image::Rgb([x as u8, y as u8, 128]));
+//! let options = PyramidOptions { mpp: Some(MicronsPerPixel::square(0.5)?), ..PyramidOptions::default() };
+//! PyramidWriter::write_image(&path, &image, &options)?;
+//!
+//! let slide = Slide::open(&path)?;
+//! assert_eq!(slide.size(), Size::new(1000, 700));
+//! let level = slide.level_for_downsample(2.0);
+//! assert_eq!(level.size(), Size::new(500, 350));
+//! let region = level.region_at(Point::<Level0>::new(100.0, 200.0), Size::new(64, 64));
+//! let pixels = slide.read(&region)?;
+//! assert_eq!(pixels.dimensions(), (64, 64));
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Read: pyramidal and flat TIFF and BigTIFF of either byte order, tiled or in strips, without
+//! compression or with LZW, deflate or JPEG; Aperio SVS with JPEG; plain JPEG and PNG as slides of
+//! one level. Pixels are 8-bit RGB; everything else is refused by name.
+//!
+//! Files are not trusted: what they may ask for is in [`Limits`], and a broken one gives a
+//! [`SlideError`] that says where. Orientation tags and colour profiles are not applied.
+//!
+//! When not to use it: for fluorescence, for pixels of more than 8 bits, for JPEG 2000, NDPI, MRXS
+//! and the like (use OpenSlide or Bio-Formats, or convert), or to show slides on a screen.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod codec;
+mod error;
+mod format;
+mod level;
+mod mpp;
+mod options;
+mod plain;
+mod pyramid;
+mod reader;
+mod region;
+mod resample;
+mod slide;
+mod source;
+mod thumbnail;
+mod tiff;
+
+pub use image::RgbImage;
+
+pub use error::SlideError;
+pub use format::{Compression, Format};
+pub use level::{Level, LevelRegion};
+pub use mpp::{Mpp, MppSource};
+pub use options::{Limits, OpenOptions};
+pub use pyramid::{PyramidCompression, PyramidOptions, PyramidWriter};
+pub use resample::{Window, resample};
+pub use slide::{AssociatedImage, Slide};

@@ -1,0 +1,145 @@
+//! JPEG streams, whole or with their tables apart, through zune-jpeg.
+
+use image::RgbImage;
+use scellst_types::Size;
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use super::Coding;
+
+const START: [u8; 2] = [0xff, 0xd8];
+
+/// An Adobe marker that says "three components, no colour transform": RGB.
+const ADOBE_RGB: [u8; 16] = [0xff, 0xee, 0, 14, b'A', b'd', b'o', b'b', b'e', 0, 100, 0, 0, 0, 0, 0];
+
+/// What was expected and what was found.
+type Fault = (String, String);
+
+/// The JPEGTables tag without its start and end markers.
+pub(crate) fn strip_tables(tables: &[u8]) -> Result<Vec<u8>, String> {
+    match tables.strip_prefix(&START) {
+        Some([body @ .., 0xff, 0xd9]) => Ok(body.to_vec()),
+        _ => Err(format!("{} bytes that begin with {:02x?}", tables.len(), &tables[..tables.len().min(4)])),
+    }
+}
+
+/// What goes before the stream of a piece: a start marker and the shared tables.
+pub(crate) fn prefix(coding: &Coding) -> Vec<u8> {
+    if coding.jpeg_tables.is_empty() && !coding.rgb {
+        return Vec::new();
+    }
+    [&START[..], &coding.jpeg_tables].concat()
+}
+
+/// Decodes the stream of a tile or strip, which `bytes` holds after `prefix`.
+///
+/// `rgb`: the directory calls the image RGB. Then the components are taken as they are, unless the
+/// stream itself says otherwise by a JFIF or Adobe marker (Aperio's streams have neither; the same
+/// rule as tifffile's).
+pub(crate) fn decode_piece(
+    mut bytes: Vec<u8>,
+    prefix: &[u8],
+    rgb: bool,
+    (stored, needed): (Size, Size),
+) -> Result<RgbImage, Fault> {
+    let stream = &bytes[prefix.len()..];
+    if !stream.starts_with(&START) {
+        let found = format!("{:02x?}", &stream[..stream.len().min(2)]);
+        return Err(("a JPEG stream (beginning with ff d8)".to_owned(), found));
+    }
+    if !prefix.is_empty() {
+        let mark_rgb = rgb && !names_its_colours(stream);
+        let insert: &[u8] = if mark_rgb { &ADOBE_RGB } else { &[] };
+        // The stream's own start marker gives way to the tables.
+        bytes.splice(prefix.len()..prefix.len() + START.len(), insert.iter().copied());
+    }
+    let image = decode(&bytes, stored)?;
+    let found = Size::new(image.width(), image.height());
+    if found.width < needed.width || found.height < needed.height {
+        return Err((format!("a JPEG image of {stored} px"), format!("{found} px")));
+    }
+    Ok(image)
+}
+
+/// Whether a JFIF or Adobe marker before the image says what the components are.
+fn names_its_colours(stream: &[u8]) -> bool {
+    let mut rest = stream.get(2..).unwrap_or_default();
+    while let [0xff, marker, high, low, body @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        match marker {
+            0xe0 if body.starts_with(b"JFIF\0") => return true,
+            0xee if body.starts_with(b"Adobe") => return true,
+            // Start of scan: what follows is no marker.
+            0xda => return false,
+            _ => rest = len.checked_sub(2).and_then(|n| body.get(n..)).unwrap_or_default(),
+        }
+    }
+    false
+}
+
+/// Decodes a whole stream of at most the given size to RGB.
+pub(crate) fn decode(bytes: &[u8], at_most: Size) -> Result<RgbImage, Fault> {
+    let fault = |found: String| ("JPEG data".to_owned(), found);
+    let (mut decoder, header) = open(bytes)?;
+    if header.size.width > at_most.width || header.size.height > at_most.height {
+        return Err((format!("a JPEG image of at most {at_most} px"), format!("{} px", header.size)));
+    }
+    if header.components != 3 {
+        return Err(("a JPEG image of 3 components".to_owned(), header.components.to_string()));
+    }
+    let mut pixels = Vec::new();
+    let len = header.size.pixels() as usize * 3;
+    pixels.try_reserve_exact(len).map_err(|e| fault(e.to_string()))?;
+    pixels.resize(len, 0);
+    decoder.decode_into(&mut pixels).map_err(|e| fault(format!("{e:?}")))?;
+    RgbImage::from_raw(header.size.width, header.size.height, pixels)
+        .ok_or_else(|| fault("pixels of another size".to_owned()))
+}
+
+/// What a stream says of itself before its image.
+pub(crate) struct JpegHeader {
+    pub(crate) size: Size,
+    pub(crate) components: u8,
+}
+
+/// Reads the header only.
+pub(crate) fn header(bytes: &[u8]) -> Result<JpegHeader, Fault> {
+    open(bytes).map(|(_, header)| header)
+}
+
+fn open(bytes: &[u8]) -> Result<(JpegDecoder<ZCursor<&[u8]>>, JpegHeader), Fault> {
+    let fault = |found: String| ("a JPEG header".to_owned(), found);
+    // Strict: a damaged stream is an error, not a grey picture.
+    let options = DecoderOptions::new_fast()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|e| fault(format!("{e:?}")))?;
+    let info = decoder.info().ok_or_else(|| fault("none".to_owned()))?;
+    let size = Size::new(u32::from(info.width), u32::from(info.height));
+    Ok((decoder, JpegHeader { size, components: info.components }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables() {
+        assert_eq!(strip_tables(&[0xff, 0xd8, 1, 2, 0xff, 0xd9]), Ok(vec![1, 2]));
+        assert!(strip_tables(&[0xff, 0xd8, 1, 2]).is_err());
+        assert!(strip_tables(&[]).is_err());
+        assert!(strip_tables(&[0xff, 0xd9]).is_err());
+    }
+
+    #[test]
+    fn colours_named_by_markers() {
+        assert!(names_its_colours(b"\xff\xd8\xff\xdb\0\x03x\xff\xe0\0\x07JFIF\0"));
+        assert!(!names_its_colours(b"\xff\xd8\xff\xda\0\x02\xff\xe0\0\x07JFIF\0"));
+        assert!(!names_its_colours(b"\xff\xd8\xff\xe0\xff\xff"));
+    }
+}

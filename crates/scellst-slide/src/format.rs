@@ -1,0 +1,111 @@
+use std::fmt;
+
+/// What kind of file a slide is, found by its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// TIFF with 32-bit offsets, of no particular vendor.
+    Tiff,
+    /// TIFF with 64-bit offsets, of no particular vendor.
+    BigTiff,
+    /// Aperio SVS (classic or BigTIFF).
+    AperioSvs,
+    /// OME-TIFF (classic or BigTIFF).
+    OmeTiff,
+    /// A plain JPEG, one level, decoded once into memory.
+    Jpeg,
+    /// A plain PNG, one level, decoded once into memory.
+    Png,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tiff => "TIFF",
+            Self::BigTiff => "BigTIFF",
+            Self::AperioSvs => "Aperio SVS",
+            Self::OmeTiff => "OME-TIFF",
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+        })
+    }
+}
+
+/// How the pixels of a level are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// Lempel-Ziv-Welch, lossless.
+    Lzw,
+    /// zlib, lossless.
+    Deflate,
+    /// Baseline or progressive JPEG, lossy.
+    Jpeg,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Lzw => "LZW",
+            Self::Deflate => "deflate",
+            Self::Jpeg => "JPEG",
+        })
+    }
+}
+
+/// What the first bytes of a file say that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Container {
+    Tiff,
+    Jpeg,
+    Png,
+}
+
+/// The container by its magic number; otherwise what it seems to be, in words.
+pub(crate) fn sniff(start: &[u8]) -> Result<Container, String> {
+    const TIFF: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
+    const OTHERS: [(usize, &[u8], &str); 8] = [
+        (128, b"DICM", "a DICOM file"),
+        (0, b"ZISRAWFILE", "a Zeiss CZI file"),
+        (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (0, b"PK\x03\x04", "a ZIP archive"),
+        (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 file"),
+        (0, b"BM", "a BMP image"),
+        (0, b"GIF8", "a GIF image"),
+        (8, b"WEBP", "a WebP image"),
+    ];
+    if TIFF.iter().any(|magic| start.starts_with(magic)) {
+        Ok(Container::Tiff)
+    } else if start.starts_with(b"\xff\xd8\xff") {
+        Ok(Container::Jpeg)
+    } else if start.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Ok(Container::Png)
+    } else {
+        let known = OTHERS.iter().find(|(at, magic, _)| start.get(*at..).is_some_and(|rest| rest.starts_with(magic)));
+        Err(match known {
+            Some((_, _, name)) => (*name).to_owned(),
+            None => {
+                let head: Vec<String> = start.iter().take(8).map(|b| format!("{b:02x}")).collect();
+                format!("a file of unknown kind, beginning with the bytes {}", head.join(" "))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_decides() {
+        assert_eq!(sniff(b"II+\0\x08\0"), Ok(Container::Tiff));
+        assert_eq!(sniff(b"\xff\xd8\xff\xe0"), Ok(Container::Jpeg));
+        assert!(sniff(b"II").unwrap_err().contains("49 49"));
+        let mut dicom = vec![0; 132];
+        dicom[128..].copy_from_slice(b"DICM");
+        assert!(sniff(&dicom).unwrap_err().contains("DICOM"));
+    }
+}

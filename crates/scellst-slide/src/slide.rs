@@ -1,0 +1,216 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use image::RgbImage;
+use scellst_types::{LevelIndex, MicronsPerPixel, Size};
+
+use crate::cache::PieceCache;
+use crate::format::{Container, sniff};
+use crate::plain::PlainImage;
+use crate::reader::Reader;
+use crate::source::Source;
+use crate::tiff::TiffSlide;
+use crate::{Format, Level, LevelRegion, Limits, Mpp, MppSource, OpenOptions, SlideError, region, thumbnail};
+
+/// An image in the file beside the pyramid (label, macro, thumbnail). Known by name and size only:
+/// its pixels, which on a label may be a patient's name, are never read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssociatedImage {
+    /// `label`, `macro`, `thumbnail`, or `page N`.
+    pub name: String,
+    /// Width and height in its own pixels.
+    pub size: Size,
+}
+
+/// A whole-slide image: a pyramid of levels, read by regions.
+///
+/// Clones share the open file and the cache; all methods may be called from many threads.
+#[derive(Clone)]
+pub struct Slide {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: std::path::PathBuf,
+    limits: Limits,
+    reader: Box<dyn Reader>,
+    about: About,
+    cache: PieceCache,
+}
+
+/// What a format's reader says of the file besides its levels.
+pub(crate) struct About {
+    pub(crate) format: Format,
+    pub(crate) mpp: Option<Mpp>,
+    pub(crate) objective_power: Option<f64>,
+    pub(crate) associated: Vec<AssociatedImage>,
+}
+
+impl std::fmt::Debug for Slide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Slide({}, {}, {} px)", self.path().display(), self.format(), self.size())
+    }
+}
+
+impl Slide {
+    /// Opens a slide with the default [`OpenOptions`]. The format is found by the file's content;
+    /// its directory is read and checked, its pixels are not.
+    ///
+    /// # Errors
+    /// [`SlideError::Io`], [`SlideError::Broken`], [`SlideError::Unsupported`] or
+    /// [`SlideError::OverLimit`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, SlideError> {
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// Opens a slide.
+    ///
+    /// # Errors
+    /// As [`Slide::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, SlideError> {
+        let path = path.as_ref();
+        let source = Arc::new(Source::open(path)?);
+        if source.len() == 0 {
+            return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
+        }
+        let container = sniff(&source.head(256)?).map_err(|found| {
+            SlideError::unsupported(
+                path,
+                "the file",
+                found,
+                "TIFF, BigTIFF, Aperio SVS, JPEG and PNG are read: convert it, for example with \
+                 `vips tiffsave --tile --pyramid --bigtiff`",
+            )
+        })?;
+        let (reader, mut about): (Box<dyn Reader>, About) = match container {
+            Container::Tiff => {
+                let (reader, about) = TiffSlide::open(source, &options.limits)?;
+                (Box::new(reader), about)
+            }
+            Container::Jpeg | Container::Png => {
+                let (reader, about) = PlainImage::open(source, container, &options.limits)?;
+                (Box::new(reader), about)
+            }
+        };
+        if let Some(value) = options.mpp {
+            about.mpp = Some(Mpp { value, source: MppSource::Caller });
+        }
+        let inner = Inner {
+            path: path.to_owned(),
+            limits: options.limits.clone(),
+            reader,
+            about,
+            cache: PieceCache::new(options.cache_bytes),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// What kind of file it is.
+    pub fn format(&self) -> Format {
+        self.inner.about.format
+    }
+
+    /// Width and height of level 0, px.
+    pub fn size(&self) -> Size {
+        self.inner.reader.levels().first().map_or(Size::new(0, 0), |level| level.size)
+    }
+
+    /// Resolution of level 0 and where it comes from; `None` where the file says nothing, or nothing
+    /// between 0.02 and 20 um/px (a photograph's 72 dpi is no resolution on the glass).
+    pub fn mpp(&self) -> Option<Mpp> {
+        self.inner.about.mpp
+    }
+
+    /// Resolution of level 0, um/px.
+    ///
+    /// # Errors
+    /// [`SlideError::NoMpp`] where there is none.
+    pub fn require_mpp(&self) -> Result<MicronsPerPixel, SlideError> {
+        self.mpp().map(|mpp| mpp.value).ok_or_else(|| SlideError::NoMpp { path: self.path().to_owned() })
+    }
+
+    /// Magnification of the objective (20 for 20x), where the file gives it.
+    pub fn objective_power(&self) -> Option<f64> {
+        self.inner.about.objective_power
+    }
+
+    /// Images beside the pyramid.
+    pub fn associated(&self) -> &[AssociatedImage] {
+        &self.inner.about.associated
+    }
+
+    /// Number of levels, at least 1.
+    pub fn level_count(&self) -> usize {
+        self.inner.reader.levels().len()
+    }
+
+    /// A level by its index.
+    ///
+    /// # Errors
+    /// [`SlideError::Misuse`] where there is no such level.
+    pub fn level(&self, index: LevelIndex) -> Result<Level<'_>, SlideError> {
+        self.levels()
+            .nth(index.get())
+            .ok_or_else(|| SlideError::misuse("level", format!("0 to {}", self.level_count() - 1), index.to_string()))
+    }
+
+    /// All levels, the finest first.
+    pub fn levels(&self) -> impl Iterator<Item = Level<'_>> {
+        let infos = self.inner.reader.levels().iter();
+        (0..).zip(infos).map(|(i, info)| Level { slide: self, index: LevelIndex(i), info })
+    }
+
+    /// The coarsest level that is no coarser than wanted: whose downsampling is at most `downsample`
+    /// (1 % more is let pass: halving 9911 rows gives 2.0002). Level 0 if there is none.
+    pub fn level_for_downsample(&self, downsample: f64) -> Level<'_> {
+        let infos = self.inner.reader.levels();
+        let level0 = Level { slide: self, index: LevelIndex(0), info: &infos[0] };
+        self.levels().filter(|level| level.downsample() <= downsample * 1.01).last().unwrap_or(level0)
+    }
+
+    /// Reads a region, 8-bit RGB; what lies outside of the slide is white (255). Tiles that are
+    /// missing from a sparse TIFF are white too. Decoded tiles go through the cache, unless the
+    /// region is larger than it.
+    ///
+    /// # Errors
+    /// [`SlideError::Misuse`] for a region of another slide, [`SlideError::OverLimit`] for a region
+    /// of more than [`Limits::max_image_bytes`], and what decoding finds wrong.
+    pub fn read(&self, region: &LevelRegion) -> Result<RgbImage, SlideError> {
+        region::read(self, region, true)
+    }
+
+    /// As [`Slide::read`] past the cache: for going once through all of [`Level::tiles`].
+    ///
+    /// # Errors
+    /// As [`Slide::read`].
+    pub fn read_uncached(&self, region: &LevelRegion) -> Result<RgbImage, SlideError> {
+        region::read(self, region, false)
+    }
+
+    /// The whole slide as a picture whose longer side has at most `max_side` pixels, and how many
+    /// level-0 pixels one of its pixels covers (at least 1). The slide is gone through tile by tile:
+    /// memory is that of a picture of up to twice that side and of the tiles in flight.
+    ///
+    /// # Errors
+    /// [`SlideError::Misuse`] if `max_side` is 0; otherwise as [`Slide::read`].
+    pub fn thumbnail(&self, max_side: u32) -> Result<(RgbImage, f64), SlideError> {
+        thumbnail::thumbnail(self, max_side)
+    }
+
+    pub(crate) fn reader(&self) -> &dyn Reader {
+        &*self.inner.reader
+    }
+
+    pub(crate) fn cache(&self) -> &PieceCache {
+        &self.inner.cache
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+}

@@ -1,0 +1,245 @@
+//! A directory as an image: its geometry checked, its pieces found, its pixels decoded.
+
+use image::RgbImage;
+use scellst_types::Size;
+
+use super::tags::{Directory, NDPI_MARK};
+use crate::codec::{self, Coding};
+use crate::source::Source;
+use crate::{Compression, Limits, SlideError};
+
+/// An image whose tags are understood and agree with each other and the file.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// For messages.
+    name: String,
+    pub(crate) size: Size,
+    /// Of a tile or strip.
+    pub(crate) piece: Size,
+    pub(crate) tiled: bool,
+    pub(crate) coding: Coding,
+    /// Offset and length of every piece, in row order.
+    data: Vec<(u64, u64)>,
+}
+
+/// Width and height of a directory's image.
+pub(crate) fn size(source: &Source, directory: &Directory) -> Result<Size, SlideError> {
+    let side = |tag: u16, what: &str| match directory.first(tag) {
+        Some(n @ 1..) if n <= i32::MAX as u64 => Ok(n as u32),
+        Some(n) => Err(bad(source, directory, format!("{what} from 1 to {}", i32::MAX), n.to_string())),
+        None => Err(bad(source, directory, format!("{what} (tag {tag})"), "none".to_owned())),
+    };
+    Ok(Size::new(side(256, "an image width")?, side(257, "an image height")?))
+}
+
+fn bad(source: &Source, directory: &Directory, expected: impl Into<String>, found: impl Into<String>) -> SlideError {
+    SlideError::broken(source.path(), directory.name.clone(), expected, found)
+}
+
+impl Page {
+    /// Checks a directory.
+    pub(crate) fn new(source: &Source, directory: &Directory, limits: &Limits) -> Result<Self, SlideError> {
+        let bad = |expected: String, found: String| bad(source, directory, expected, found);
+        let size = size(source, directory)?;
+        let coding = coding(source, directory)?;
+        let tiled = directory.has(322) || directory.has(323) || directory.has(324);
+        if tiled && directory.has(273) {
+            return Err(bad("either tiles or strips".to_owned(), "offsets of both".to_owned()));
+        }
+        let mut piece = if tiled {
+            let side = |tag: u16| {
+                let side = directory.first(tag).unwrap_or(0);
+                u32::try_from(side)
+                    .ok()
+                    .filter(|&n| n > 0)
+                    .ok_or_else(|| bad(format!("a tile side above 0 (tag {tag})"), side.to_string()))
+            };
+            Size::new(side(322)?, side(323)?)
+        } else {
+            let rows = directory.first(278).unwrap_or(u64::from(u32::MAX));
+            if rows == 0 {
+                return Err(bad("rows per strip above 0".to_owned(), "0".to_owned()));
+            }
+            Size::new(size.width, u32::try_from(rows).unwrap_or(u32::MAX).min(size.height))
+        };
+        let count = u64::from(size.width.div_ceil(piece.width)) * u64::from(size.height.div_ceil(piece.height));
+        let what = if tiled { "tiles" } else { "strips" };
+        let (offsets_tag, lengths_tag) = if tiled { (324, 325) } else { (273, 279) };
+        let list = |tag: u16, kind: &str| {
+            let values = directory.unsigned(tag).unwrap_or_default();
+            if (values.len() as u64) < count {
+                let expected = format!("{kind} of {count} {what} for {size} px in {what} of {piece} px");
+                return Err(bad(expected, values.len().to_string()));
+            }
+            Ok(values)
+        };
+        let offsets = list(offsets_tag, "offsets")?;
+        let raw_bytes = size.pixels().saturating_mul(coding.samples as u64);
+        let lengths = match list(lengths_tag, "byte counts") {
+            Ok(lengths) => lengths.to_vec(),
+            // Very old writers leave the length of a single raw strip to be worked out.
+            Err(_) if count == 1 && !tiled && coding.compression == Compression::None => vec![raw_bytes],
+            Err(e) => return Err(e),
+        };
+        let mut data: Vec<(u64, u64)> = offsets.iter().copied().zip(lengths).take(count as usize).collect();
+        for (i, &(offset, len)) in data.iter().enumerate() {
+            // A tile without bytes is one that a sparse file leaves out.
+            if !(tiled && len == 0) {
+                source.check(offset, len, &format!("{}, {}", directory.name, piece_name(tiled, i as u64)))?;
+            }
+        }
+        if !tiled && coding.compression == Compression::None {
+            (piece, data) = split_raw_strips(size, piece, coding.samples, &data);
+        }
+        let decoded = piece.pixels().saturating_mul(coding.samples as u64);
+        let largest = data.iter().map(|&(_, len)| len).max().unwrap_or(0).max(decoded);
+        if largest > limits.max_tile_bytes {
+            let place = format!("{}, {what} of {piece} px", directory.name);
+            let hint = "raise Limits::max_tile_bytes, or convert it to a tiled TIFF";
+            return Err(SlideError::over_limit(source.path(), place, "bytes", (largest, limits.max_tile_bytes), hint));
+        }
+        Ok(Self { name: directory.name.clone(), size, piece, tiled, coding, data })
+    }
+
+    /// Decodes a piece.
+    pub(crate) fn decode(&self, source: &Source, index: u64) -> Result<RgbImage, SlideError> {
+        let place = format!("{}, {}", self.name, piece_name(self.tiled, index));
+        let across = u64::from(self.size.width.div_ceil(self.piece.width));
+        let found = usize::try_from(index).ok().and_then(|i| self.data.get(i));
+        let &(offset, len) = found.ok_or_else(|| {
+            let expected = format!("an index below {}", self.data.len());
+            SlideError::broken(source.path(), place.clone(), expected, index.to_string())
+        })?;
+        // A last strip is only as high as the rows that are left; a tile is always whole.
+        let left = u64::from(self.size.height) - index / across * u64::from(self.piece.height);
+        let rows = if self.tiled { self.piece.height } else { left.min(u64::from(self.piece.height)) as u32 };
+        let stored = Size::new(self.piece.width, rows);
+        // What of it lies in the image, and so has to be there.
+        let right = u64::from(self.size.width) - index % across * u64::from(self.piece.width);
+        let needed = Size::new(right.min(u64::from(stored.width)) as u32, left.min(u64::from(rows)) as u32);
+        if len == 0 {
+            return codec::white(source.path(), &place, stored);
+        }
+        codec::decode(source, (offset, len), &self.coding, (stored, needed), &place)
+    }
+}
+
+fn piece_name(tiled: bool, index: u64) -> String {
+    format!("{} {index}", if tiled { "tile" } else { "strip" })
+}
+
+/// Raw strips may be cut at any row: high ones are taken apart so that a region need not read all of
+/// an image in one strip.
+fn split_raw_strips(size: Size, piece: Size, samples: usize, data: &[(u64, u64)]) -> (Size, Vec<(u64, u64)>) {
+    const ROWS: u32 = 64;
+    // Only where all strips but the last come apart evenly, so that the pieces stay a grid.
+    if piece.height <= ROWS || (data.len() > 1 && !piece.height.is_multiple_of(ROWS)) {
+        return (piece, data.to_vec());
+    }
+    let row = u64::from(size.width) * samples as u64;
+    let mut parts = Vec::new();
+    for (strip, &(offset, len)) in (0_u64..).zip(data) {
+        let rows = u64::from(piece.height).min(u64::from(size.height) - strip * u64::from(piece.height));
+        for first in (0..rows).step_by(ROWS as usize) {
+            let start = first * row;
+            let wanted = u64::from(ROWS).min(rows - first) * row;
+            // A strip that is too short shows when the part is decoded.
+            parts.push((offset.saturating_add(start.min(len)), wanted.min(len.saturating_sub(start))));
+        }
+    }
+    (Size::new(size.width, ROWS), parts)
+}
+
+/// How a directory's samples are stored, or why they are not read.
+fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> {
+    let refuse = |found: String, hint: &str| {
+        Err(SlideError::unsupported(source.path(), directory.name.clone(), found, hint.to_owned()))
+    };
+    let to_rgb = "only 8-bit RGB is read: convert it to 8-bit interleaved RGB";
+    let to_codec =
+        "none, LZW, deflate and JPEG are read: convert it, for example with `vips tiffsave --tile --pyramid`";
+    let number = |tag: u16, default: u64| directory.first(tag).unwrap_or(default);
+
+    if directory.has(NDPI_MARK) {
+        return refuse("a Hamamatsu NDPI".to_owned(), "convert it, for example with `vips tiffsave --tile --pyramid`");
+    }
+    let (compression, name) = match number(259, 1) {
+        1 => (Compression::None, ""),
+        5 => (Compression::Lzw, ""),
+        7 => (Compression::Jpeg, ""),
+        8 | 32946 => (Compression::Deflate, ""),
+        other => (Compression::None, compression_name(other)),
+    };
+    if !name.is_empty() {
+        return refuse(format!("compression {} ({name})", number(259, 1)), to_codec);
+    }
+    let samples = number(277, 1);
+    let photometric = number(262, u64::MAX);
+    let bits = directory.unsigned(258).unwrap_or(&[1]);
+    if bits.iter().any(|&b| b != 8) {
+        let mut widths = bits.to_vec();
+        widths.dedup();
+        let widths: Vec<String> = widths.iter().take(4).map(u64::to_string).collect();
+        return refuse(format!("{samples} samples of {} bits", widths.join(", ")), to_rgb);
+    }
+    if number(339, 1) != 1 && number(339, 1) != 4 {
+        return refuse(format!("sample format {} (not unsigned integers)", number(339, 1)), to_rgb);
+    }
+    match photometric {
+        2 => {}
+        6 if compression == Compression::Jpeg => {}
+        6 => return refuse(format!("YCbCr samples with compression {compression}"), to_rgb),
+        0 | 1 => return refuse(format!("a grey image ({samples} samples of 8 bits)"), to_rgb),
+        3 => return refuse("a palette image".to_owned(), to_rgb),
+        5 => return refuse("a CMYK image".to_owned(), to_rgb),
+        8..=10 => return refuse("a CIE L*a*b* image".to_owned(), to_rgb),
+        u64::MAX => {
+            let expected = "a photometric interpretation (tag 262)";
+            return Err(bad(source, directory, expected, "none"));
+        }
+        other => return refuse(format!("photometric interpretation {other}"), to_rgb),
+    }
+    if number(284, 1) != 1 {
+        return refuse(format!("planar RGB (planar configuration {}): a plane a channel", number(284, 1)), to_rgb);
+    }
+    if number(266, 1) != 1 {
+        return refuse("bits in reversed order (fill order 2)".to_owned(), to_rgb);
+    }
+    let most = if compression == Compression::Jpeg { 3 } else { 4 };
+    if !(3..=most).contains(&samples) {
+        return refuse(format!("{samples} samples a pixel"), to_rgb);
+    }
+    let lossless = matches!(compression, Compression::Lzw | Compression::Deflate);
+    let predictor = match number(317, 1) {
+        // Without meaning for the others, as libtiff has it.
+        _ if !lossless => false,
+        1 => false,
+        2 => true,
+        other => return refuse(format!("predictor {other}"), "predictors 1 and 2 are read: write it anew"),
+    };
+    let jpeg_tables = match directory.bytes(347) {
+        Some(tables) if compression == Compression::Jpeg => codec::jpeg::strip_tables(tables).map_err(|found| {
+            let expected = "JPEG tables between a start and an end marker";
+            SlideError::broken(source.path(), format!("{}, tag 347", directory.name), expected, found)
+        })?,
+        _ => Vec::new(),
+    };
+    Ok(Coding { compression, samples: samples as usize, predictor, rgb: photometric == 2, jpeg_tables })
+}
+
+/// What a compression is called that is not read.
+fn compression_name(number: u64) -> &'static str {
+    match number {
+        2..=4 => "fax",
+        6 => "old-style JPEG",
+        32773 => "PackBits",
+        33003 | 33005 | 34712 => "JPEG 2000",
+        34892 => "lossy JPEG of DNG",
+        34925 => "LZMA",
+        50000 | 34926 => "Zstandard",
+        50001 | 34927 => "WebP",
+        50002 | 52546 => "JPEG XL",
+        22610 | 34934 => "JPEG XR",
+        _ => "unknown",
+    }
+}
