@@ -1,4 +1,4 @@
-use ndarray::{ArrayView2, s};
+use ndarray::{ArrayView2, Axis, Slice};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +105,20 @@ impl GeneScores {
             .into_par_iter()
             .map_init(Buffers::default, |buffers, start| {
                 let end = (start + BLOCK).min(cols);
-                gather("prediction", predicted.slice(s![.., start..end]), start, genes, &mut buffers.predicted)?;
-                gather("measurement", measured.slice(s![.., start..end]), start, genes, &mut buffers.measured)?;
+                gather(
+                    "prediction",
+                    predicted.slice_axis(Axis(1), Slice::from(start..end)),
+                    start,
+                    genes,
+                    &mut buffers.predicted,
+                )?;
+                gather(
+                    "measurement",
+                    measured.slice_axis(Axis(1), Slice::from(start..end)),
+                    start,
+                    genes,
+                    &mut buffers.measured,
+                )?;
                 let columns = buffers.predicted.chunks_exact(rows).zip(buffers.measured.chunks_exact(rows));
                 Ok(columns.map(|(p, m)| columns::score(p, m, &mut buffers.scratch)).collect())
             })
