@@ -6,7 +6,7 @@
 /// Share of the points that a cell of the tree may hold, relative to the span.
 const CELL: f64 = 0.2;
 /// How far the tree reaches beyond the points, relative to their range.
-const MARGIN: f64 = 0.10;
+const MARGIN: f64 = 0.005;
 
 /// Fitted values at the points themselves: degree 2, Gaussian family, interpolated.
 ///
@@ -39,26 +39,45 @@ pub(crate) fn fit_quadratic(x: &[f64], y: &[f64], span: f64) -> Vec<f64> {
     fitted
 }
 
-/// Cuts the cell that holds `xs[start..end]` at its median until few enough points are left; equal points stay together.
+/// Cuts the cell that holds `xs[start..end]` at its median until few enough points are left.
 fn cut(xs: &[f64], start: usize, end: usize, cell: (f64, f64), most: usize, corners: &mut Vec<f64>) {
     if end - start <= most.max(1) {
         return;
     }
-    // The last point of the lower half, moved to the nearest gap between unequal points (upwards first).
-    let middle = (start + end - 1) / 2;
-    let gap = |last: usize| last >= start && last + 1 < end && xs[last] != xs[last + 1];
-    let Some(last) = (0..end - start).find_map(|offset| {
-        [middle.checked_add(offset), middle.checked_sub(offset)].into_iter().flatten().find(|&last| gap(last))
-    }) else {
-        return;
-    };
-    let at = (xs[last] + xs[last + 1]) / 2.0;
-    if at <= cell.0 || at >= cell.1 {
+    let last = last_of_lower_half(xs, start, end);
+    let at = xs[last];
+    if at == cell.0 || at == cell.1 {
         return;
     }
     corners.push(at);
     cut(xs, start, last + 1, (cell.0, at), most, corners);
     cut(xs, last + 1, end, (at, cell.1), most, corners);
+}
+
+/// The median, or the nearest point before a larger one: so that equal points stay together. Looks by turns one
+/// further up and down, and gives up (for the median) where one side ends, as the original does.
+fn last_of_lower_half(xs: &[f64], start: usize, end: usize) -> usize {
+    let middle = (start + end - 1) / 2;
+    if middle + 1 < end && xs[middle] != xs[middle + 1] {
+        return middle;
+    }
+    for offset in 1..end - start {
+        let above = middle + offset;
+        if above + 1 >= end {
+            break;
+        }
+        if xs[above] != xs[above + 1] {
+            return above;
+        }
+        if middle < start + offset {
+            break;
+        }
+        let below = middle - offset;
+        if xs[below] != xs[below + 1] {
+            return below;
+        }
+    }
+    middle
 }
 
 /// Value and slope at `at` of the tricube-weighted quadratic through the nearest points.
@@ -150,4 +169,65 @@ fn blend(x: f64, (x0, (y0, s0)): (f64, (f64, f64)), (x1, (y1, s1)): (f64, (f64, 
     rest * rest * (1.0 + 2.0 * h) * y0
         + h * h * (3.0 - 2.0 * h) * y1
         + (h * rest * rest * s0 - h * h * rest * s1) * width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `tests/data/loess.py`. The tolerance is for sums in another order: values are of size 1 to 100.
+    #[test]
+    fn fits_as_scikit_misc() {
+        let cases: serde_json::Value = serde_json::from_str(include_str!("../tests/data/loess.json")).unwrap();
+        for (name, case) in cases.as_object().unwrap() {
+            let list =
+                |key: &str| -> Vec<f64> { case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
+            let fitted = fit_quadratic(&list("x"), &list("y"), case["span"].as_f64().unwrap());
+            let wanted = list("fitted");
+            assert_eq!(fitted.len(), wanted.len());
+            for (ours, theirs) in fitted.iter().zip(&wanted) {
+                assert!((ours - theirs).abs() < 1e-10, "{name}: {ours} beside {theirs}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_points_do_not_determine_is_still_finite() {
+        assert!(fit_quadratic(&[], &[], 0.3).is_empty());
+        let same_place = fit_quadratic(&[2.0; 40], &(0..40).map(f64::from).collect::<Vec<_>>(), 0.3);
+        assert!(same_place.iter().all(|v| v.is_finite()));
+        let two_places: Vec<f64> = (0..40).map(|i| f64::from(i % 2)).collect();
+        for value in fit_quadratic(&two_places, &two_places, 0.3) {
+            assert!(value.is_finite());
+        }
+        for n in 1..12 {
+            let x: Vec<f64> = (0..n).map(f64::from).collect();
+            assert!(fit_quadratic(&x, &x, 0.3).iter().all(|v| v.is_finite()), "{n} points");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_parabola_is_its_own_fit(
+            x in prop::collection::vec(-10.0..10.0f64, 60..200),
+            a in -2.0..2.0f64, b in -2.0..2.0f64, c in -2.0..2.0f64,
+        ) {
+            // At the corners the fit is exact; in between cubic blending of a parabola's values and slopes is too.
+            let y: Vec<f64> = x.iter().map(|x| a + b * x + c * x * x).collect();
+            for (fitted, y) in fit_quadratic(&x, &y, 0.5).iter().zip(&y) {
+                prop_assert!((fitted - y).abs() < 1e-7, "{} beside {}", fitted, y);
+            }
+        }
+
+        #[test]
+        fn order_does_not_matter(points in prop::collection::vec((-5.0..5.0f64, -5.0..5.0f64), 20..100)) {
+            let x: Vec<f64> = points.iter().map(|p| p.0).collect();
+            let y: Vec<f64> = points.iter().map(|p| p.1).collect();
+            let forward = fit_quadratic(&x, &y, 0.4);
+            let reversed = |v: &[f64]| v.iter().rev().copied().collect::<Vec<_>>();
+            let backward = reversed(&fit_quadratic(&reversed(&x), &reversed(&y), 0.4));
+            prop_assert!(forward.iter().zip(&backward).all(|(a, b)| (a - b).abs() < 1e-8));
+        }
+    }
 }
