@@ -200,7 +200,7 @@ mod tests {
             prop_assert_eq!(p.intersection(&q), q.intersection(&p));
             if let Some(s) = p.intersection(&q) {
                 prop_assert!(p.contains(s.min()) && q.contains(s.min()));
-                prop_assert!(s.width() <= w && s.width() <= v);
+                prop_assert!(s.width() <= p.width() && s.width() <= q.width());
             }
         }
     }

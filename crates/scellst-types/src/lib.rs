@@ -26,9 +26,11 @@
 mod error;
 mod geometry;
 mod ids;
+mod stain;
 mod units;
 
 pub use error::UnitError;
 pub use geometry::{Level0, Micron, Point, Rect, Size, Space};
 pub use ids::{CellIndex, LevelIndex, SectionId, SpotIndex};
+pub use stain::{StainMatrix, density};
 pub use units::MicronsPerPixel;

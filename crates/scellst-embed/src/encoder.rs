@@ -1,0 +1,99 @@
+use std::path::Path;
+
+use candle_core::Device;
+use ndarray::{Array2, ArrayView4};
+use serde::{Deserialize, Serialize};
+
+use crate::{EmbedError, MobileNetV1, Morphology};
+
+/// Turns crops of cells into features.
+pub trait Encoder: Send + Sync {
+    /// Features of crops `(cells, height, width, 3)`, RGB 0..255: `(cells, dim)` f32, row by row in the
+    /// order of the crops. No cells give no rows. A row depends on its own crop only.
+    ///
+    /// # Errors
+    /// [`EmbedError::Crops`] for a shape that the encoder does not take; [`EmbedError::Device`] from a GPU.
+    fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError>;
+
+    /// Number of features.
+    fn dim(&self) -> usize {
+        self.spec().dim
+    }
+
+    /// All that is needed to embed again in the same way.
+    fn spec(&self) -> &EncoderSpec;
+}
+
+/// What an encoder is, as kept in a model bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncoderSpec {
+    /// As [`open`] takes it.
+    pub name: String,
+    /// Raised whenever the same name gives other features.
+    pub version: u32,
+    /// Number of features.
+    pub dim: usize,
+    /// Side of the crops that it is meant for, pixels.
+    pub input_px: u32,
+    /// What is done to the pixels first.
+    pub pixels: PixelNorm,
+    /// Its weights, if it has any.
+    pub weights: Option<WeightsSpec>,
+}
+
+/// `(rgb / 255 - mean) / std` per channel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PixelNorm {
+    /// Of red, green, blue in 0..1.
+    pub mean: [f32; 3],
+    /// Of red, green, blue in 0..1.
+    pub std: [f32; 3],
+}
+
+impl PixelNorm {
+    /// 0..255 to -1..1, as MobileNet's Keras weights want it.
+    pub const SYMMETRIC: Self = Self { mean: [0.5; 3], std: [0.5; 3] };
+    /// 0..255 to 0..1.
+    pub const UNIT: Self = Self { mean: [0.0; 3], std: [1.0; 3] };
+}
+
+/// Which weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsSpec {
+    /// The file's name, without its folder.
+    pub file: String,
+    /// Of the whole file, in hexadecimal.
+    pub sha256: String,
+    /// What the file says of its source and licence.
+    pub source: Option<String>,
+}
+
+/// The names that [`open`] knows.
+pub fn names() -> &'static [&'static str] {
+    &[Morphology::NAME, MobileNetV1::NAME]
+}
+
+/// The encoder of that name, with its weights where it has any, for the device.
+///
+/// # Errors
+/// [`EmbedError::UnknownEncoder`], [`EmbedError::NoWeights`] and what loading the weights gives.
+pub fn open(name: &str, weights: Option<&Path>, device: &Device) -> Result<Box<dyn Encoder>, EmbedError> {
+    match name {
+        Morphology::NAME => Ok(Box::new(Morphology::new())),
+        MobileNetV1::NAME => {
+            let path = weights.ok_or(EmbedError::NoWeights { encoder: MobileNetV1::NAME })?;
+            Ok(Box::new(MobileNetV1::open(path, device)?))
+        }
+        other => Err(EmbedError::UnknownEncoder { name: other.to_owned(), known: names().to_vec() }),
+    }
+}
+
+/// Checks the shape of crops: three channels, no smaller than `min_px`.
+pub(crate) fn check_crops(encoder: &'static str, crops: &ArrayView4<'_, u8>, min_px: usize) -> Result<(), EmbedError> {
+    let (n, h, w, c) = crops.dim();
+    if c == 3 && h >= min_px && w >= min_px {
+        return Ok(());
+    }
+    let expected = format!("three channels and at least {min_px} x {min_px} pixels");
+    Err(EmbedError::Crops { encoder, found: [n, h, w, c], expected })
+}

@@ -1,0 +1,73 @@
+use std::path::PathBuf;
+
+/// What can go wrong in embedding.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbedError {
+    /// No encoder of that name.
+    #[error("no encoder is called \"{name}\"; there are: {}", known.join(", "))]
+    UnknownEncoder {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+    /// The encoder needs a weights file and none was given.
+    #[error("the encoder {encoder} needs weights: give a safetensors file (--weights)")]
+    NoWeights {
+        /// Which encoder.
+        encoder: &'static str,
+    },
+    /// The weights file cannot be read.
+    #[error("cannot read the weights {}: {reason}", path.display())]
+    WeightsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A tensor of the weights is missing, of another shape or type, or has values that are no numbers.
+    #[error("the weights {} are not those of {encoder}: tensor {tensor}: expected {expected}, found {found}", path.display())]
+    WeightsTensor {
+        /// The file.
+        path: PathBuf,
+        /// Which encoder.
+        encoder: &'static str,
+        /// Which tensor.
+        tensor: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The weights are not those that the model was trained with.
+    #[error("the weights {} are others than the model was trained with: sha256 expected {expected}, found {found}", path.display())]
+    WeightsHash {
+        /// The file.
+        path: PathBuf,
+        /// Of the training.
+        expected: String,
+        /// Of the file.
+        found: String,
+    },
+    /// Crops of a shape that the encoder cannot take.
+    #[error("crops of {found:?} (cells, height, width, channels): {encoder} takes {expected}")]
+    Crops {
+        /// Which encoder.
+        encoder: &'static str,
+        /// What was given.
+        found: [usize; 4],
+        /// What it takes.
+        expected: String,
+    },
+    /// candle's, on a device.
+    #[error("{encoder} failed on {device}: {reason}")]
+    Device {
+        /// Which encoder.
+        encoder: &'static str,
+        /// Where.
+        device: String,
+        /// candle's words.
+        reason: String,
+    },
+}

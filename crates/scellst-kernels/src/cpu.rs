@@ -1,0 +1,76 @@
+//! What the CPU versions share: typed access to storage, and the real numbers that they are written for.
+
+use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
+
+/// f32, and f64 for checking gradients.
+pub(crate) trait Real: WithDType + num::Float + Send + Sync {
+    fn of(x: f64) -> Self;
+}
+
+impl Real for f32 {
+    fn of(x: f64) -> Self {
+        x as f32
+    }
+}
+
+impl Real for f64 {
+    fn of(x: f64) -> Self {
+        x
+    }
+}
+
+/// The few functions that are wanted of a number, without a crate for them.
+pub(crate) mod num {
+    use std::ops::{Add, AddAssign, Div, Mul, Neg};
+
+    pub(crate) trait Float:
+        Copy
+        + PartialOrd
+        + Add<Output = Self>
+        + AddAssign
+        + Mul<Output = Self>
+        + Div<Output = Self>
+        + Neg<Output = Self>
+    {
+        fn exp(self) -> Self;
+        fn ln_1p(self) -> Self;
+    }
+
+    macro_rules! float {
+        ($t:ty) => {
+            impl Float for $t {
+                fn exp(self) -> Self {
+                    <$t>::exp(self)
+                }
+                fn ln_1p(self) -> Self {
+                    <$t>::ln_1p(self)
+                }
+            }
+        };
+    }
+    float!(f32);
+    float!(f64);
+}
+
+/// The elements of a contiguous tensor in row order.
+pub(crate) fn elements<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&storage.as_slice::<T>()?[from..to]),
+        None => bail!("this operation wants a contiguous tensor, found strides {:?}", layout.stride()),
+    }
+}
+
+/// Runs `$f::<T>($args)` for the tensor's type.
+macro_rules! by_type {
+    ($storage:expr, $f:ident ( $($arg:expr),* )) => {
+        match $storage {
+            candle_core::CpuStorage::F32(_) => $f::<f32>($($arg),*),
+            candle_core::CpuStorage::F64(_) => $f::<f64>($($arg),*),
+            other => candle_core::bail!(
+                "this operation wants f32 or f64, found {:?}",
+                candle_core::backend::BackendStorage::dtype(other)
+            ),
+        }
+    };
+}
+pub(crate) use by_type;

@@ -1,0 +1,117 @@
+use ndarray::{Array2, ArrayView2};
+
+use crate::ModelError;
+use crate::network::{finite, same};
+
+/// What a model is trained on: bags of cells and a label for each.
+#[derive(Debug, Clone)]
+pub struct TrainData {
+    features: Array2<f32>,
+    /// Bag `i` is rows `offsets[i]..offsets[i + 1]` of `features`.
+    offsets: Vec<u32>,
+    labels: Array2<f32>,
+}
+
+impl TrainData {
+    /// `features` `(cells, input)`, f32 and finite, the cells of a bag one after another; `offsets` as of CSR, one more
+    /// than there are bags, no bag empty; `labels` `(bags, genes)`, finite, at least 0.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] if they do not go together, [`ModelError::NotFinite`] for values that are no numbers.
+    pub fn new(features: Array2<f32>, offsets: Vec<u32>, labels: Array2<f32>) -> Result<Self, ModelError> {
+        same("bag offsets (bags + 1)", labels.dim().0 + 1, offsets.len())?;
+        if labels.dim().0 == 0 {
+            return Err(ModelError::Shape { what: "bags", expected: "at least one".into(), found: "none".into() });
+        }
+        if let Some(i) = offsets.windows(2).position(|w| w[1] <= w[0]) {
+            let found = format!("{} then {}", offsets[i], offsets[i + 1]);
+            return Err(ModelError::Shape { what: "bag offsets", expected: "increasing (no empty bag)".into(), found });
+        }
+        same("the first bag offset", 0, offsets[0] as usize)?;
+        same("cells in bags", features.dim().0, offsets[offsets.len() - 1] as usize)?;
+        finite("a cell's features", features.view())?;
+        finite("a bag's label", labels.view())?;
+        Ok(Self { features, offsets, labels })
+    }
+
+    /// Several of them as one, in turn.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] without any, or for other numbers of features or genes.
+    pub fn concat(parts: Vec<Self>) -> Result<Self, ModelError> {
+        let mut parts = parts.into_iter();
+        let Some(mut all) = parts.next() else {
+            return Err(ModelError::Shape { what: "sections", expected: "at least one".into(), found: "none".into() });
+        };
+        for part in parts {
+            same("features of a cell", all.features.dim().1, part.features.dim().1)?;
+            same("genes", all.labels.dim().1, part.labels.dim().1)?;
+            let shift = all.offsets[all.offsets.len() - 1];
+            all.offsets.extend(part.offsets[1..].iter().map(|o| o + shift));
+            let append = |to: &mut Array2<f32>, from: &Array2<f32>| to.append(ndarray::Axis(0), from.view());
+            // The widths are the same: appending cannot fail.
+            append(&mut all.features, &part.features).and_then(|()| append(&mut all.labels, &part.labels)).map_err(
+                |e| ModelError::Shape { what: "sections", expected: "equal widths".into(), found: e.to_string() },
+            )?;
+        }
+        Ok(all)
+    }
+
+    /// Number of bags.
+    pub fn bags(&self) -> usize {
+        self.labels.dim().0
+    }
+
+    /// `(cells, input)`, bag after bag.
+    pub fn features(&self) -> ArrayView2<'_, f32> {
+        self.features.view()
+    }
+
+    /// `(bags, genes)`.
+    pub fn labels(&self) -> ArrayView2<'_, f32> {
+        self.labels.view()
+    }
+
+    /// The rows of a bag.
+    pub fn bag(&self, i: usize) -> std::ops::Range<usize> {
+        self.offsets[i] as usize..self.offsets[i + 1] as usize
+    }
+
+    /// Mean features of each bag's cells, `(bags, input)`: what the linear baselines take.
+    pub fn bag_means(&self) -> Array2<f32> {
+        let mut means = Array2::zeros((self.bags(), self.features.dim().1));
+        for (i, mut row) in means.rows_mut().into_iter().enumerate() {
+            if let Some(mean) = self.features.slice(ndarray::s![self.bag(i), ..]).mean_axis(ndarray::Axis(0)) {
+                row.assign(&mean);
+            }
+        }
+        means
+    }
+
+    /// Only these bags.
+    pub fn subset(&self, bags: &[usize]) -> Self {
+        let rows: Vec<usize> = bags.iter().flat_map(|&b| self.bag(b)).collect();
+        let mut offsets = vec![0u32];
+        let mut end = 0;
+        for &b in bags {
+            end += self.bag(b).len() as u32;
+            offsets.push(end);
+        }
+        Self {
+            features: self.features.select(ndarray::Axis(0), &rows),
+            offsets,
+            labels: self.labels.select(ndarray::Axis(0), bags),
+        }
+    }
+
+    pub(crate) fn check_bags(&self, bags: &[usize]) -> Result<(), ModelError> {
+        match bags.iter().find(|&&b| b >= self.bags()) {
+            None => Ok(()),
+            Some(b) => Err(ModelError::Shape {
+                what: "a bag of the split",
+                expected: format!("below {}", self.bags()),
+                found: b.to_string(),
+            }),
+        }
+    }
+}
