@@ -81,7 +81,9 @@ impl TrainData {
     pub fn bag_means(&self) -> Array2<f32> {
         let mut means = Array2::zeros((self.bags(), self.features.dim().1));
         for (i, mut row) in means.rows_mut().into_iter().enumerate() {
-            if let Some(mean) = self.features.slice(ndarray::s![self.bag(i), ..]).mean_axis(ndarray::Axis(0)) {
+            if let Some(mean) =
+                self.features.slice_axis(ndarray::Axis(0), self.bag(i).into()).mean_axis(ndarray::Axis(0))
+            {
                 row.assign(&mean);
             }
         }

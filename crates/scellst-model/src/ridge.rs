@@ -62,12 +62,11 @@ impl Ridge {
             }
             sum
         };
-        let penalty =
-            penalties
-                .iter()
-                .copied()
-                .map(|p| (error(p), p))
-                .fold((f64::INFINITY, penalties[0]), |best, e| if e.0 < best.0 { e } else { best });
+        let penalty = penalties
+            .iter()
+            .copied()
+            .map(|p| (error(p), p))
+            .fold((f64::INFINITY, penalties[0]), |best, e| if e.0 < best.0 { e } else { best });
         let shrink = squares.mapv(|s| 1.0 / (s + penalty.1));
         let weights = (&directions * &shrink).dot(&projected);
         Ok(Self { input, weights, intercept, penalty: penalty.1 })
