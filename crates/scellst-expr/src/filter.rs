@@ -97,7 +97,8 @@ impl FilterConfig {
         let mut report = FilterReport { genes_before: names.len(), observations_before: n, ..FilterReport::default() };
         let totals = expression.counts_per_gene();
         let found_in = expression.observations_per_gene();
-        let least_found = (self.min_gene_share * n as f64).floor() as usize;
+        // The small number keeps 0.29 x 100 from becoming 28.
+        let least_found = (self.min_gene_share * n as f64 + 1e-9).floor() as usize;
 
         let mut keep = vec![false; names.len()];
         for (gene, name) in names.iter().enumerate() {
