@@ -1,0 +1,65 @@
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// All of the packed fixtures, side by side in a directory of their own.
+pub fn fixtures() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(data()).unwrap() {
+        let packed = entry.unwrap().path();
+        if packed.extension().is_some_and(|e| e == "gz") {
+            let mut bytes = Vec::new();
+            flate2::read::GzDecoder::new(std::fs::File::open(&packed).unwrap()).read_to_end(&mut bytes).unwrap();
+            std::fs::write(dir.path().join(packed.file_stem().unwrap()), bytes).unwrap();
+        }
+    }
+    dir
+}
+
+pub fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+/// The real sections, where this checkout lies beside them.
+pub fn real_sections() -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/hest/st");
+    if !dir.is_dir() {
+        println!("skipped: no shared data");
+    }
+    dir.is_dir().then_some(dir)
+}
+
+/// Runs a script with a Python that has anndata; nothing if there is none.
+pub fn python(script: &str, arguments: &[&Path]) -> Option<String> {
+    let candidates =
+        [std::env::var("SCELLST_PYTHON").ok(), Some("/opt/pyref/bin/python".into()), Some("python3".into())];
+    let has_anndata = |python: &String| {
+        let check = Command::new(python).args(["-c", "import anndata"]).output();
+        check.is_ok_and(|o| o.status.success())
+    };
+    let Some(python) = candidates.into_iter().flatten().find(has_anndata) else {
+        println!("skipped: no Python with anndata");
+        return None;
+    };
+    let output = Command::new(python)
+        .arg("-W")
+        .arg("error::UserWarning")
+        .arg("-c")
+        .arg(script)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "Python says: {errors}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// Names in a directory, to see whether anything was left behind.
+pub fn listing(dir: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
