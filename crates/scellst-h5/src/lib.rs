@@ -54,6 +54,7 @@ mod section;
 mod source;
 mod spatial;
 mod table;
+mod uns;
 mod write_predictions;
 mod write_section;
 
@@ -63,5 +64,6 @@ pub use frame::Columns;
 pub use limits::ReadLimits;
 pub use section::{H5adSection, read_h5ad, read_h5ad_with};
 pub use table::{Matrix, MatrixReader, read_matrix};
+pub use uns::read_uns_number;
 pub use write_predictions::{PredictionHeader, PredictionWriter};
 pub use write_section::{SectionParts, write_section};

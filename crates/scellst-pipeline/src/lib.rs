@@ -1,1 +1,54 @@
-//! From a slide to the expression of every cell: stages and the model bundle.
+//! From a slide and its spots to the expression of every cell: the stages, and the bundle that they leave.
+//!
+//! ```text
+//! SectionSource --load--> LoadedSection --prepare--> PreparedSection --train--> Bundle --predict--> pred.h5ad
+//!  (paths, mpp)            counts, slide               cells, bags,              model,               one row a cell
+//!                                                      features, labels          provenance
+//! ```
+//!
+//! Everything here is put together from the crates below it, each usable alone; this one decides the order, what
+//! is streamed and what a model bundle holds. Bundles ([`Bundle`]) are one folder: predicting needs nothing else but
+//! the slide.
+//!
+//! ```no_run
+//! use candle_core::Device;
+//! use scellst_pipeline::{Bundle, PredictOptions, Quiet, predict};
+//! use scellst_slide::Slide;
+//!
+//! let bundle = Bundle::load("model".as_ref(), &Device::Cpu)?;
+//! let slide = Slide::open("slide.tif")?;
+//! let predicted = predict(&bundle, &slide, None, &PredictOptions::default(), &Quiet)?;
+//! predicted.write_h5ad("pred.h5ad".as_ref(), &Quiet)?;
+//! # Ok::<(), scellst_pipeline::PipelineError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod baseline;
+mod bundle;
+mod device;
+mod error;
+#[cfg(feature = "h5ad")]
+mod evaluate;
+mod features;
+#[cfg(feature = "h5ad")]
+mod load;
+mod observe;
+mod predict;
+mod prepare;
+mod source;
+mod train;
+
+pub use baseline::{Scored, score_bags};
+pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
+pub use device::parse_device;
+pub use error::PipelineError;
+#[cfg(feature = "h5ad")]
+pub use evaluate::{EvaluateOptions, Evaluation, Pooling, evaluate};
+pub use features::embed_cells;
+#[cfg(feature = "h5ad")]
+pub use load::load_section;
+pub use observe::{Observer, Quiet};
+pub use predict::{PredictOptions, Predicted, predict};
+pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
+pub use source::SectionSource;
+pub use train::{TrainOptions, TrainOutcome, Validation, train};

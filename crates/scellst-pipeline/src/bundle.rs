@@ -1,0 +1,284 @@
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use scellst_cells::{CropSpec, DetectConfig};
+use scellst_embed::{EmbedError, Encoder, EncoderSpec};
+use scellst_expr::{FilterConfig, GeneRanges, GeneSelection, Scaling};
+use scellst_model::{MilModel, ModelShape, TrainConfig};
+use scellst_types::{MicronsPerPixel, SectionId};
+use serde::{Deserialize, Serialize};
+
+use crate::{PipelineError, Scored};
+
+const FORMAT: &str = "scellst-model";
+/// Raised whenever an older program would read a bundle wrongly.
+const VERSION: u32 = 1;
+const MANIFEST: &str = "model.json";
+const WEIGHTS: &str = "model.safetensors";
+const ENCODER_WEIGHTS: &str = "encoder.safetensors";
+/// A manifest of 100,000 genes has about 10 MB.
+const MAX_MANIFEST_BYTES: u64 = 256 << 20;
+
+/// A trained model with all that predicting needs, as one folder:
+///
+/// | file | what |
+/// |---|---|
+/// | `model.json` | the [`Manifest`] |
+/// | `model.safetensors` | the network: [`MilModel::tensors`] |
+/// | `encoder.safetensors` | the encoder's weights, if it has any |
+pub struct Bundle {
+    manifest: Manifest,
+    model: MilModel,
+    /// Where it was read from.
+    folder: Option<PathBuf>,
+}
+
+/// What is known of a model beside its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub(crate) format: String,
+    pub(crate) version: u32,
+    /// The program that made it.
+    pub created_by: String,
+    /// Names, in the order of the outputs.
+    pub genes: Vec<String>,
+    /// Variance of each gene's log-normalised expression over the training spots.
+    pub train_variance: Vec<f64>,
+    /// What outputs are multiplied with to be log-normalised expression again: the training sections' mean ranges.
+    pub ranges: GeneRanges,
+    /// How the genes were chosen.
+    pub gene_selection: GeneSelection,
+    /// What cells are seen by.
+    pub encoder: EncoderSpec,
+    /// What they are seen in.
+    pub crop: CropSpec,
+    /// What finds them.
+    pub detect: DetectConfig,
+    /// Which genes and spots took part in training.
+    pub filter: FilterConfig,
+    /// The network.
+    pub shape: ModelShape,
+    /// Where it comes from.
+    pub training: TrainingRecord,
+}
+
+/// How a model came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// What trained.
+    pub sections: Vec<SectionRecord>,
+    /// Whole sections that only validated.
+    pub validation: Vec<SectionRecord>,
+    /// Number of bags that validated.
+    pub validation_bags: usize,
+    /// Name of the loss.
+    pub loss: String,
+    /// Of the labels.
+    pub scaling: Scaling,
+    /// Whether features were standardised over the training cells.
+    pub standardised: bool,
+    /// Optimiser, epochs, seed.
+    pub config: TrainConfig,
+    /// Epochs run.
+    pub epochs: usize,
+    /// The epoch whose weights these are.
+    pub best_epoch: usize,
+    /// Its validation loss.
+    pub best_loss: f32,
+    /// Model and baselines on the validation bags.
+    pub scores: Vec<Scored>,
+}
+
+/// A section as a model remembers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SectionRecord {
+    /// Its name.
+    pub id: SectionId,
+    /// The slide's file name.
+    pub slide: String,
+    /// Of the slide.
+    pub mpp: MicronsPerPixel,
+    /// Cells found.
+    pub cells: usize,
+    /// Spots after the filters.
+    pub spots: usize,
+    /// Spots with a cell.
+    pub bags: usize,
+    /// Cells in a spot.
+    pub cells_in_bags: usize,
+    /// Genes after the filters.
+    pub genes_kept: usize,
+}
+
+impl Manifest {
+    /// The two fields that say what a file is.
+    pub(crate) fn header() -> (String, u32) {
+        (FORMAT.to_owned(), VERSION)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), PipelineError> {
+        let wrong = |problem: String| PipelineError::Description { path: path.to_owned(), problem };
+        let genes = self.genes.len();
+        for (what, found) in [
+            ("outputs of the network", self.shape.genes()),
+            ("training variances", self.train_variance.len()),
+            ("gene ranges", self.ranges.as_slice().len()),
+        ] {
+            if found != genes {
+                return Err(wrong(format!("{genes} genes but {found} {what}")));
+            }
+        }
+        if self.shape.input() != self.encoder.dim {
+            let (net, encoder) = (self.shape.input(), self.encoder.dim);
+            return Err(wrong(format!(
+                "the network takes {net} features, the encoder {} gives {encoder}",
+                self.encoder.name
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Bundle {
+    /// From its parts.
+    pub(crate) fn new(manifest: Manifest, model: MilModel) -> Self {
+        Self { manifest, model, folder: None }
+    }
+
+    /// What is known of the model.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The network.
+    pub fn model(&self) -> &MilModel {
+        &self.model
+    }
+
+    /// The encoder, with the weights in the bundle or the given ones, which must be those of the training.
+    ///
+    /// # Errors
+    /// [`PipelineError::Embed`] if there are none, or others.
+    pub fn open_encoder(&self, weights: Option<&Path>, device: &Device) -> Result<Box<dyn Encoder>, PipelineError> {
+        let kept = self.folder.as_ref().map(|f| f.join(ENCODER_WEIGHTS)).filter(|p| p.is_file());
+        let path = weights.map(Path::to_owned).or(kept);
+        let encoder = scellst_embed::open(&self.manifest.encoder.name, path.as_deref(), device)?;
+        let wanted = &self.manifest.encoder;
+        if let (Some(expected), Some(found)) = (&wanted.weights, &encoder.spec().weights)
+            && expected.sha256 != found.sha256
+        {
+            return Err(EmbedError::WeightsHash {
+                path: path.unwrap_or_default(),
+                expected: expected.sha256.clone(),
+                found: found.sha256.clone(),
+            }
+            .into());
+        }
+        if (wanted.version, wanted.dim) != (encoder.spec().version, encoder.spec().dim) {
+            let found = encoder.spec();
+            return Err(PipelineError::Misuse(format!(
+                "the model wants version {} of the encoder {} ({} features), this program has version {} ({} features)",
+                wanted.version, wanted.name, wanted.dim, found.version, found.dim
+            )));
+        }
+        Ok(encoder)
+    }
+
+    /// Writes the folder: under a temporary name beside it first, so that it is whole or not there. A bundle that is
+    /// there already is replaced, any other folder is not touched.
+    ///
+    /// # Errors
+    /// [`PipelineError::Io`], [`PipelineError::Misuse`] if something else has that name.
+    pub fn save(&self, folder: &Path, encoder_weights: Option<&Path>) -> Result<(), PipelineError> {
+        self.save_with(folder, encoder_weights, &[])
+    }
+
+    /// As [`Bundle::save`] with further files in it, `(name, content)`.
+    ///
+    /// # Errors
+    /// As [`Bundle::save`].
+    pub fn save_with(
+        &self,
+        folder: &Path,
+        encoder_weights: Option<&Path>,
+        extra: &[(&str, Vec<u8>)],
+    ) -> Result<(), PipelineError> {
+        let exists = folder.exists();
+        if exists && !folder.join(MANIFEST).is_file() && !is_empty_folder(folder) {
+            let path = folder.display();
+            return Err(PipelineError::Misuse(format!("{path} exists and is no model bundle: choose another --out")));
+        }
+        let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).map_err(PipelineError::io("write", parent))?;
+        let fresh = tempfile::Builder::new()
+            .prefix(".model-")
+            .tempdir_in(parent)
+            .map_err(PipelineError::io("write", parent))?;
+        let write = |name: &str, bytes: &[u8]| {
+            let path = fresh.path().join(name);
+            std::fs::write(&path, bytes).map_err(PipelineError::io("write", &path))
+        };
+        let json = serde_json::to_vec_pretty(&self.manifest)
+            .map_err(|e| PipelineError::Description { path: folder.join(MANIFEST), problem: e.to_string() })?;
+        write(MANIFEST, &json)?;
+        let path = fresh.path().join(WEIGHTS);
+        candle_core::safetensors::save(&self.model.tensors()?, &path)
+            .map_err(|e| PipelineError::Description { path, problem: e.to_string() })?;
+        if let Some(weights) = encoder_weights {
+            std::fs::copy(weights, fresh.path().join(ENCODER_WEIGHTS)).map_err(PipelineError::io("copy", weights))?;
+        }
+        extra.iter().try_for_each(|(name, bytes)| write(name, bytes))?;
+        if exists {
+            std::fs::remove_dir_all(folder).map_err(PipelineError::io("replace", folder))?;
+        }
+        let fresh = fresh.keep();
+        std::fs::rename(&fresh, folder).map_err(|e| {
+            // Best effort: the error that is told is the rename's.
+            let _ = std::fs::remove_dir_all(&fresh);
+            PipelineError::io("write", folder)(e)
+        })
+    }
+
+    /// Reads a folder that [`Bundle::save`] wrote.
+    ///
+    /// # Errors
+    /// [`PipelineError::Io`], [`PipelineError::BundleVersion`], [`PipelineError::Description`] for a manifest that
+    /// contradicts itself, [`PipelineError::Model`] for weights that do not fit it.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, PipelineError> {
+        let path = folder.join(MANIFEST);
+        let length = std::fs::metadata(&path).map_err(PipelineError::io("read", &path))?.len();
+        let wrong = |problem: String| PipelineError::Description { path: path.clone(), problem };
+        if length > MAX_MANIFEST_BYTES {
+            return Err(wrong(format!("{length} bytes are over the limit of {MAX_MANIFEST_BYTES}")));
+        }
+        let bytes = std::fs::read(&path).map_err(PipelineError::io("read", &path))?;
+        // The version first: what else is in there depends on it.
+        #[derive(Deserialize)]
+        struct Head {
+            format: String,
+            version: u32,
+        }
+        let head: Head =
+            serde_json::from_slice(&bytes).map_err(|e| wrong(format!("no manifest of a model bundle: {e}")))?;
+        if (head.format.as_str(), head.version) != (FORMAT, VERSION) {
+            return Err(PipelineError::BundleVersion {
+                path: folder.to_owned(),
+                expected: format!("{FORMAT} {VERSION}"),
+                found: format!("{} {}", head.format, head.version),
+            });
+        }
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
+        manifest.check(&path)?;
+        let weights = folder.join(WEIGHTS);
+        let bytes = std::fs::read(&weights).map_err(PipelineError::io("read", &weights))?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| {
+            PipelineError::Description { path: weights, problem: format!("not a safetensors file: {e}") }
+        })?;
+        let model = MilModel::from_tensors(manifest.shape.clone(), &tensors, device)?;
+        Ok(Self { manifest, model, folder: Some(folder.to_owned()) })
+    }
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}

@@ -1,0 +1,152 @@
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use scellst_cells::Cells;
+use scellst_embed::Encoder;
+use scellst_slide::Slide;
+
+use crate::prepare::find_cells;
+use crate::{Bundle, Observer, PipelineError, embed_cells};
+
+/// Cells that are cropped, embedded and predicted at a time: what memory depends on.
+const BLOCK: usize = 16_384;
+
+/// How to predict.
+#[derive(Debug, Clone, Default)]
+pub struct PredictOptions {
+    /// The encoder's weights, where they are not in the bundle.
+    pub encoder_weights: Option<PathBuf>,
+}
+
+/// A slide whose cells are found, to be predicted as they are asked for.
+pub struct Predicted<'a> {
+    bundle: &'a Bundle,
+    slide: &'a Slide,
+    encoder: Box<dyn Encoder>,
+    cells: Cells,
+}
+
+/// Finds the cells of a slide (or takes the given ones) and makes ready to predict them. Needs no transcriptomics.
+///
+/// # Errors
+/// [`PipelineError::Slide`] without an mpp, [`PipelineError::Embed`] if the encoder's weights are missing or others,
+/// [`PipelineError::Misuse`] if there is no cell.
+pub fn predict<'a>(
+    bundle: &'a Bundle,
+    slide: &'a Slide,
+    cells: Option<&Path>,
+    options: &PredictOptions,
+    observer: &dyn Observer,
+) -> Result<Predicted<'a>, PipelineError> {
+    slide.require_mpp()?;
+    let encoder = bundle.open_encoder(options.encoder_weights.as_deref(), bundle.model().device())?;
+    let cells = find_cells(slide, cells, &bundle.manifest().detect, observer)?;
+    observer.note(&format!("{} cells", cells.len()));
+    Ok(Predicted { bundle, slide, encoder, cells })
+}
+
+impl Predicted<'_> {
+    /// The cells, in the order of the rows.
+    pub fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    /// Log-normalised expression of some cells, `(cells, genes)`: positive, the unit of `log1p(counts / total * 10,000)`.
+    ///
+    /// # Errors
+    /// What cropping, embedding and the network give.
+    pub fn rows(&self, cells: Range<usize>, observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
+        let places = &self.cells.centroids()[cells];
+        let manifest = self.bundle.manifest();
+        let features = embed_cells(self.slide, places, &manifest.crop, self.encoder.as_ref(), observer)?;
+        let mut values = self.bundle.model().predict_cells(features.view())?;
+        manifest.ranges.undo(values.view_mut())?;
+        Ok(values)
+    }
+
+    /// All rows, block by block in order; memory does not grow with the number of cells times genes.
+    ///
+    /// # Errors
+    /// As [`Predicted::rows`], and those of `take`.
+    pub fn for_each_block(
+        &self,
+        observer: &dyn Observer,
+        mut take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
+        let total = self.cells.len();
+        for start in (0..total).step_by(BLOCK) {
+            let range = start..(start + BLOCK).min(total);
+            let part = Part { observer, start: start as u64, total: total as u64 };
+            take(range.clone(), self.rows(range, &part)?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes `pred.h5ad`: one row a cell, one column a gene, `obsm['spatial']` in level-0 pixels, areas and scores in
+    /// `obs`, `var['train_variance']`, provenance in `uns['scellst']`. Whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Predicted::rows`]; [`PipelineError::H5`].
+    #[cfg(feature = "h5ad")]
+    pub fn write_h5ad(&self, path: &Path, observer: &dyn Observer) -> Result<(), PipelineError> {
+        use scellst_h5::{Column, PredictionHeader, PredictionWriter};
+
+        let manifest = self.bundle.manifest();
+        let mpp = self.slide.require_mpp()?;
+        let ids: Vec<String> = (0..self.cells.len()).map(|i| self.cells.id(i).to_string()).collect();
+        let mut obs = vec![
+            ("area_um2".to_owned(), Column::F32(self.cells.area_um2().to_vec())),
+            ("score".to_owned(), Column::F32(self.cells.scores().to_vec())),
+        ];
+        if (0..self.cells.len()).any(|i| self.cells.class(i).is_some()) {
+            let classes = (0..self.cells.len()).map(|i| self.cells.class(i).map(str::to_owned)).collect();
+            obs.push(("class".to_owned(), Column::Categorical(classes)));
+        }
+        let file = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let training = &manifest.training;
+        let header = PredictionHeader {
+            obs_names: &ids,
+            var_names: &manifest.genes,
+            spatial: self.cells.centroids(),
+            obs,
+            var: vec![("train_variance".to_owned(), Column::F64(manifest.train_variance.clone()))],
+            uns: serde_json::json!({ "scellst": {
+                "created_by": concat!("scellst ", env!("CARGO_PKG_VERSION")),
+                "unit": "log1p of counts per 10,000, predicted from H&E, not measured",
+                "slide": file(self.slide.path()),
+                "mpp_x": mpp.x(),
+                "mpp_y": mpp.y(),
+                "encoder": manifest.encoder.name,
+                "encoder_sha256": manifest.encoder.weights.as_ref().map(|w| w.sha256.clone()),
+                "training_sections": training.sections.iter().map(|s| s.id.0.clone()).collect::<Vec<_>>(),
+                "loss": training.loss,
+                "genes_chosen_by": manifest.gene_selection.to_string(),
+                "best_epoch": training.best_epoch,
+                "seed": training.config.seed,
+            }}),
+        };
+        let mut writer = PredictionWriter::create(path, &header, None)?;
+        self.for_each_block(observer, |_, values| Ok(writer.write_rows(values.view())?))?;
+        Ok(writer.finish()?)
+    }
+}
+
+/// Progress of one block as part of the whole.
+struct Part<'a> {
+    observer: &'a dyn Observer,
+    start: u64,
+    total: u64,
+}
+
+impl Observer for Part<'_> {
+    fn stage(&self, _name: &str) {
+        if self.start == 0 {
+            self.observer.stage("predicting");
+        }
+    }
+
+    fn progress(&self, done: u64, _total: u64) {
+        self.observer.progress(self.start + done, self.total);
+    }
+}

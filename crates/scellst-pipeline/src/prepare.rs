@@ -1,0 +1,138 @@
+use std::path::PathBuf;
+
+use ndarray::Array2;
+use scellst_bags::{Bags, Qc, assign};
+use scellst_cells::{Cells, CropSpec, DetectConfig, detect};
+use scellst_embed::Encoder;
+use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
+use scellst_slide::Slide;
+use scellst_types::{CellIndex, Level0, MicronsPerPixel, Point, SectionId};
+
+use crate::{Observer, PipelineError, embed_cells};
+
+/// A section in memory: its slide is open, its counts are read.
+pub struct LoadedSection {
+    /// Its name.
+    pub id: SectionId,
+    /// The slide.
+    pub slide: Slide,
+    /// Raw counts, one row a spot.
+    pub expression: Expression,
+    /// Where the spots are, in the order of the rows.
+    pub spots: Spots,
+    /// A file of cells to use in place of detecting.
+    pub cells: Option<PathBuf>,
+}
+
+/// How cells are found and seen.
+#[derive(Debug, Clone, Default)]
+pub struct PrepareOptions {
+    /// Which genes and spots are worth keeping.
+    pub filter: FilterConfig,
+    /// The detector.
+    pub detect: DetectConfig,
+    /// The crops that are embedded.
+    pub crop: CropSpec,
+}
+
+/// A section ready for training.
+pub struct PreparedSection {
+    /// Its name.
+    pub id: SectionId,
+    /// The slide's file.
+    pub slide: PathBuf,
+    /// Of the slide.
+    pub mpp: MicronsPerPixel,
+    /// Counts after the filters.
+    pub filtered: Expression,
+    /// Counts before them: a gene dropped here may be wanted for another section's sake.
+    pub raw: Expression,
+    /// What the filters dropped.
+    pub filter_report: FilterReport,
+    /// Rows of `raw` that are the rows of `filtered`.
+    pub kept: Vec<usize>,
+    /// All cells of the slide.
+    pub cells: Cells,
+    /// Cells by spot; spots are rows of `filtered`.
+    pub bags: Bags,
+    /// How cells and spots met.
+    pub qc: Qc,
+    /// Features of the cells in bags, bag after bag `(bags.n_cells(), dim)`.
+    pub features: Array2<f32>,
+}
+
+impl PreparedSection {
+    /// Log-normalised expression of each bag's spot, `(bags, genes)`: counts of the genes over the spot's total after
+    /// the filters, times 10,000, log1p.
+    ///
+    /// # Errors
+    /// [`PipelineError::Expr`] naming genes that the section does not have.
+    pub fn labels(&self, genes: &[String]) -> Result<Array2<f32>, PipelineError> {
+        let known: std::collections::HashSet<&String> = self.filtered.genes().iter().collect();
+        let dropped = genes.iter().filter(|g| !known.contains(g)).cloned();
+        let columns: Vec<String> = self.filtered.genes().iter().cloned().chain(dropped).collect();
+        let spots = self.raw.select_observations(&self.kept)?.select_genes(&columns)?;
+        let of_bags: Vec<usize> = self.bags.spots().iter().map(|&s| s as usize).collect();
+        Ok(spots.select_observations(&of_bags)?.log_normalised(genes)?)
+    }
+}
+
+/// Filters the counts, finds the cells, puts them into bags and embeds those that are in one.
+///
+/// # Errors
+/// [`PipelineError::Slide`] without an mpp, [`PipelineError::Bags`] if no cell lies in any spot, and what reading,
+/// detecting and embedding give.
+pub fn prepare(
+    section: LoadedSection,
+    options: &PrepareOptions,
+    encoder: &dyn Encoder,
+    observer: &dyn Observer,
+) -> Result<PreparedSection, PipelineError> {
+    let mpp = section.slide.require_mpp()?;
+    let filtered = options.filter.apply(&section.expression)?;
+    let spots = section.spots.select(&filtered.observations)?;
+    let cells = find_cells(&section.slide, section.cells.as_deref(), &options.detect, observer)?;
+    let um = |points: &[Point<Level0>]| points.iter().map(|&p| mpp.to_micron(p)).collect::<Vec<_>>();
+    let (bags, qc) = assign(&um(cells.centroids()), &um(spots.centres()), spots.diameter_um())?;
+    observer.note(&format!("{}: {} cells; {qc}", section.id, cells.len()));
+    let in_bags: Vec<CellIndex> = bags.cells().iter().map(|&c| CellIndex(c)).collect();
+    let points: Vec<_> = in_bags.iter().map(|c| cells.centroids()[c.get()]).collect();
+    let features = embed_cells(&section.slide, &points, &options.crop, encoder, observer)?;
+    Ok(PreparedSection {
+        id: section.id,
+        slide: section.slide.path().to_owned(),
+        mpp,
+        filtered: filtered.expression,
+        raw: section.expression,
+        filter_report: filtered.report,
+        kept: filtered.observations,
+        cells,
+        bags,
+        qc,
+        features,
+    })
+}
+
+/// The cells of a file, else those that the detector finds.
+pub(crate) fn find_cells(
+    slide: &Slide,
+    file: Option<&std::path::Path>,
+    config: &DetectConfig,
+    observer: &dyn Observer,
+) -> Result<Cells, PipelineError> {
+    let cells = match file {
+        Some(path) => {
+            observer.stage("reading cells");
+            scellst_cells::read_geojson(path, Some(slide.size()))?
+        }
+        None => {
+            observer.stage("detecting cells");
+            detect(slide, config, &|p| observer.progress(p.done, p.total))?
+        }
+    };
+    if cells.is_empty() {
+        let path = slide.path().display();
+        return Err(PipelineError::Misuse(format!("no cell was found on {path}: is it H&E, and is its mpp right?")));
+    }
+    Ok(cells)
+}

@@ -1,0 +1,188 @@
+use candle_core::Device;
+use ndarray::Array2;
+use scellst_bags::Split;
+use scellst_embed::Encoder;
+use scellst_expr::{
+    Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
+};
+use scellst_model::{Epoch, InputScale, MilModel, ModelShape, Ridge, TrainConfig, TrainData, Training};
+
+use crate::bundle::{Manifest, SectionRecord, TrainingRecord};
+use crate::{Bundle, Observer, PipelineError, PrepareOptions, PreparedSection, Scored, score_bags};
+
+/// Which bags decide when to stop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Validation {
+    /// So large a share of the training sections' spots at random. Neighbours look alike, so that the score flatters.
+    Random(f64),
+    /// All spots of the last so many sections given, which train nothing and choose no gene.
+    LastSections(usize),
+}
+
+/// What is trained, and how.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// Which genes.
+    pub genes: GeneSelection,
+    /// How labels are scaled.
+    pub scaling: Scaling,
+    /// The held-out bags.
+    pub validation: Validation,
+    /// Features to mean 0 and deviation 1 over the training cells first.
+    pub standardise: bool,
+    /// Optimiser, epochs, seed.
+    pub train: TrainConfig,
+}
+
+/// What came of it.
+pub struct TrainOutcome {
+    /// To save.
+    pub bundle: Bundle,
+    /// The loss curve.
+    pub training: Training,
+    /// Model and baselines on the validation bags, best known before: the model first.
+    pub scores: Vec<Scored>,
+    /// The genes with what they were chosen by.
+    pub genes: Vec<GeneScore>,
+}
+
+/// Trains on prepared sections and measures model and ridge on the validation bags.
+///
+/// # Errors
+/// [`PipelineError::Misuse`] if nothing is left to train on; what choosing genes and training give.
+pub fn train(
+    sections: &[PreparedSection],
+    prepared: &PrepareOptions,
+    encoder: &dyn Encoder,
+    options: &TrainOptions,
+    device: &Device,
+    observer: &dyn Observer,
+) -> Result<TrainOutcome, PipelineError> {
+    let held = match options.validation {
+        Validation::Random(_) => 0,
+        Validation::LastSections(n) => n,
+    };
+    if sections.len() <= held {
+        return Err(PipelineError::Misuse(format!(
+            "{} sections, {held} of them held out: none to train on",
+            sections.len()
+        )));
+    }
+    let training_sections = &sections[..sections.len() - held];
+    let expressions: Vec<&Expression> = training_sections.iter().map(|s| &s.filtered).collect();
+    let gene_scores = options.genes.select(&expressions)?;
+    let genes = sorted_names(&gene_scores);
+    let variance = log_normalised_variance(&expressions, &genes)?;
+
+    let mut labels: Vec<Array2<f32>> = sections.iter().map(|s| s.labels(&genes)).collect::<Result<_, _>>()?;
+    let views: Vec<_> = labels.iter().map(|l| l.view()).collect();
+    // Held-out sections are scaled too, so that their loss compares.
+    let ranges = options.scaling.fit(&views)?;
+    for (labels, ranges) in labels.iter_mut().zip(&ranges) {
+        ranges.apply(labels.view_mut())?;
+    }
+    let undo = GeneRanges::mean(&ranges[..training_sections.len()])?;
+    let parts: Vec<TrainData> = sections
+        .iter()
+        .zip(labels)
+        .map(|(s, l)| TrainData::new(s.features.clone(), s.bags.offsets().to_vec(), l))
+        .collect::<Result<_, _>>()?;
+    let section_of: Vec<usize> = parts.iter().enumerate().flat_map(|(i, p)| vec![i; p.bags()]).collect();
+    let data = TrainData::concat(parts)?;
+    let split = match options.validation {
+        Validation::Random(share) => Split::random(data.bags(), 1.0 - share, options.train.seed)?,
+        Validation::LastSections(_) => {
+            Split::by_section(&section_of, &(training_sections.len()..sections.len()).collect::<Vec<_>>())?
+        }
+    };
+
+    let fit = data.subset(&split.train);
+    let shape = ModelShape::published(encoder.dim(), genes.len())?;
+    let input =
+        if options.standardise { InputScale::standardising(fit.features()) } else { InputScale::none(encoder.dim()) };
+    let mut model = MilModel::new(shape, options.train.seed, device)?.with_input(input)?;
+    observer.stage("training");
+    let epochs = options.train.max_epochs as u64;
+    let mut heard = |epoch: &Epoch| {
+        observer.progress(epoch.epoch as u64, epochs);
+        true
+    };
+    let training =
+        scellst_model::train(&mut model, &data, &split.train, &split.validation, &options.train, &mut heard)?;
+    observer.progress(epochs, epochs);
+
+    let scores = score(&model, &data, &split, &genes, &variance)?;
+    let (format, version) = Manifest::header();
+    let manifest = Manifest {
+        format,
+        version,
+        created_by: concat!("scellst ", env!("CARGO_PKG_VERSION")).into(),
+        genes,
+        encoder: encoder.spec().clone(),
+        crop: prepared.crop.clone(),
+        detect: prepared.detect.clone(),
+        filter: prepared.filter.clone(),
+        shape: model.shape().clone(),
+        gene_selection: options.genes.clone(),
+        train_variance: variance,
+        ranges: undo,
+        training: TrainingRecord {
+            sections: training_sections.iter().map(SectionRecord::of).collect(),
+            validation: sections[training_sections.len()..].iter().map(SectionRecord::of).collect(),
+            validation_bags: split.validation.len(),
+            loss: "mse".into(),
+            scaling: options.scaling,
+            standardised: options.standardise,
+            config: options.train.clone(),
+            epochs: training.history.len(),
+            best_epoch: training.best_epoch,
+            best_loss: training.best_loss,
+            scores: scores.clone(),
+        },
+    };
+    Ok(TrainOutcome { bundle: Bundle::new(manifest, model), training, scores, genes: gene_scores })
+}
+
+/// Model and ridge on the validation bags; nothing if they are too few to correlate.
+fn score(
+    model: &MilModel,
+    data: &TrainData,
+    split: &Split,
+    genes: &[String],
+    variance: &[f64],
+) -> Result<Vec<Scored>, PipelineError> {
+    if split.validation.len() < 3 || split.train.len() < 3 {
+        return Ok(Vec::new());
+    }
+    let (fit, held) = (data.subset(&split.train), data.subset(&split.validation));
+    let cells = model.predict_cells(held.features())?;
+    let mut bags = Array2::zeros(held.labels().dim());
+    for (i, mut row) in bags.rows_mut().into_iter().enumerate() {
+        for cell in held.bag(i) {
+            row += &cells.row(cell);
+        }
+        row /= held.bag(i).len() as f32;
+    }
+    let ridge = Ridge::fit(fit.bag_means().view(), fit.labels(), &Ridge::penalties())?;
+    let linear = ridge.predict(held.bag_means().view())?;
+    Ok(vec![
+        score_bags("model", bags.view(), held.labels(), genes, variance)?,
+        score_bags("ridge on spot means", linear.view(), held.labels(), genes, variance)?,
+    ])
+}
+
+impl SectionRecord {
+    fn of(section: &PreparedSection) -> Self {
+        let FilterReport { genes_after, .. } = section.filter_report;
+        Self {
+            id: section.id.clone(),
+            slide: section.slide.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            mpp: section.mpp,
+            cells: section.cells.len(),
+            bags: section.bags.len(),
+            cells_in_bags: section.bags.n_cells(),
+            spots: section.filtered.counts().rows(),
+            genes_kept: genes_after,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The genes that a model would predict, with what they were chosen by.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use scellst::expr::{FilterConfig, GeneSelection, write_gene_scores};
+use scellst::h5::read_h5ad;
+use scellst::pipeline::Observer;
+
+/// Chooses genes from the counts of one or more sections and writes `gene,score,rank`
+#[derive(Parser)]
+#[command(name = "select_genes")]
+struct Args {
+    /// Counts; several are taken together
+    #[arg(long, value_name = "FILE", required = true, num_args = 1.., value_delimiter = ',')]
+    h5ad: Vec<PathBuf>,
+    /// hvg:K (seurat_v3), var:K (variance after log-normalising), svg:K, or a file of names
+    #[arg(long, value_name = "hvg:1000|svg:50|var:1000|FILE")]
+    genes: GeneSelection,
+    /// Take all genes and spots, without the filters on counts
+    #[arg(long)]
+    no_filter: bool,
+    /// The CSV
+    #[arg(long, value_name = "genes.csv")]
+    out: PathBuf,
+    #[command(flatten)]
+    common: common::Common,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    common::run(|| {
+        args.common.apply()?;
+        let console = common::Console::default();
+        let mut sections = Vec::new();
+        for path in &args.h5ad {
+            let expression = read_h5ad(path)?.expression;
+            sections.push(if args.no_filter {
+                expression
+            } else {
+                let filtered = FilterConfig::default().apply(&expression)?;
+                console.note(&format!("{}: {}", path.display(), filtered.report));
+                filtered.expression
+            });
+        }
+        let scores = args.genes.select(&sections.iter().collect::<Vec<_>>())?;
+        write_gene_scores(&args.out, &scores)?;
+        console.note(&format!("{} genes", scores.len()));
+        Ok(())
+    })
+}

@@ -1,0 +1,213 @@
+//! How fast one stage is on this machine: one JSON line.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use ndarray::{Array2, Array4};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use scellst::cells::{CropSpec, CropStream, DetectConfig, detect};
+use scellst::embed::Encoder;
+use scellst::model::{MilModel, ModelShape, TrainConfig, TrainData, train};
+use scellst::pipeline::{Quiet, embed_cells, parse_device};
+use scellst::slide::Slide;
+use scellst::types::{LevelIndex, Level0, Point};
+use serde_json::{Value, json};
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Stage {
+    /// Every tile of level 0, Mpx/s
+    Decode,
+    /// Crops of random cells, cells/s
+    Crops,
+    /// Nuclei of the whole slide, Mpx/s
+    Detect,
+    /// Features of random crops in memory, cells/s
+    Embed,
+    /// Steps of 128 bags x 20 cells x 1000 genes, cells/s
+    Train,
+    /// Detected cells to expression, cells/s
+    Predict,
+}
+
+/// How fast one stage is on this machine: one JSON line with the rate and the peak memory
+#[derive(Parser)]
+#[command(name = "throughput")]
+struct Args {
+    stage: Stage,
+    /// For decode, crops, detect and predict
+    #[arg(long, value_name = "F")]
+    slide: Option<PathBuf>,
+    /// um per level-0 pixel, in place of what the file says
+    #[arg(long)]
+    mpp: Option<f64>,
+    /// For embed and predict
+    #[arg(long, value_name = "E", default_value = "morphology")]
+    encoder: String,
+    /// The encoder's weights
+    #[arg(long, value_name = "F")]
+    weights: Option<PathBuf>,
+    /// Crops that are embedded in a call
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    batch: usize,
+    /// Features of a cell, for train
+    #[arg(long, default_value_t = 2048)]
+    features: usize,
+    /// Genes, for train and predict
+    #[arg(long, default_value_t = 1000)]
+    genes: usize,
+    /// Go on for at least so long
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    seconds: f64,
+    /// cpu, cuda:N or metal
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: String,
+    #[command(flatten)]
+    common: common::Common,
+}
+
+#[allow(clippy::print_stdout)] // its purpose
+fn main() -> ExitCode {
+    let args = Args::parse();
+    common::run(|| {
+        args.common.apply()?;
+        let mut line = match args.stage {
+            Stage::Decode => decode(&args)?,
+            Stage::Crops => crops(&args)?,
+            Stage::Detect => detection(&args)?,
+            Stage::Embed => embedding(&args)?,
+            Stage::Train => training(&args)?,
+            Stage::Predict => predicting(&args)?,
+        };
+        line["threads"] = json!(rayon::current_num_threads());
+        line["device"] = json!(args.device);
+        line["peak_memory_mib"] = json!(common::peak_memory().map(|b| b >> 20));
+        println!("{line}");
+        Ok(())
+    })
+}
+
+/// The median over runs of how many items a second; a first run warms up and is not counted.
+fn rate(seconds: f64, mut run: impl FnMut() -> Result<f64>) -> Result<(f64, usize)> {
+    run()?;
+    let begin = Instant::now();
+    let mut rates = Vec::new();
+    while rates.len() < 3 || (begin.elapsed().as_secs_f64() < seconds && rates.len() < 10_000) {
+        let start = Instant::now();
+        let items = run()?;
+        rates.push(items / start.elapsed().as_secs_f64());
+    }
+    rates.sort_by(f64::total_cmp);
+    Ok((rates[rates.len() / 2], rates.len()))
+}
+
+fn slide(args: &Args) -> Result<Slide> {
+    let path = args.slide.as_ref().context("this stage needs --slide")?;
+    common::open_slide(path, args.mpp)
+}
+
+fn random_places(slide: &Slide, n: usize) -> Vec<Point<Level0>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let (w, h) = (f64::from(slide.size().width), f64::from(slide.size().height));
+    (0..n).map(|_| Point::new(rng.random_range(0.0..w), rng.random_range(0.0..h))).collect()
+}
+
+fn decode(args: &Args) -> Result<Value> {
+    let slide = slide(args)?;
+    let level = slide.level(LevelIndex(0))?;
+    let tiles = level.tiles();
+    let (rate, runs) = rate(args.seconds, || {
+        // Every pixel is looked at, so that nothing can be left out.
+        let sum = AtomicU64::new(0);
+        tiles.par_iter().try_for_each(|tile| -> Result<()> {
+            let image = slide.read_uncached(tile)?;
+            sum.fetch_add(image.as_raw().iter().map(|&v| u64::from(v)).sum(), Ordering::Relaxed);
+            Ok(())
+        })?;
+        anyhow::ensure!(sum.into_inner() > 0, "the slide is black");
+        Ok(slide.size().pixels() as f64 / 1e6)
+    })?;
+    Ok(json!({ "stage": "decode", "mpx_per_s": rate, "runs": runs, "tiles": tiles.len(), "format": slide.format().to_string() }))
+}
+
+fn crops(args: &Args) -> Result<Value> {
+    let slide = slide(args)?;
+    let places = random_places(&slide, 20_000);
+    let spec = CropSpec::default();
+    let (rate, runs) = rate(args.seconds, || {
+        let mut n = 0;
+        for block in CropStream::new(&slide, &places, &spec)? {
+            n += block?.cells.len();
+        }
+        Ok(n as f64)
+    })?;
+    Ok(json!({ "stage": "crops", "cells_per_s": rate, "runs": runs, "cells": places.len() }))
+}
+
+fn detection(args: &Args) -> Result<Value> {
+    let slide = slide(args)?;
+    let mut cells = 0;
+    let (rate, runs) = rate(args.seconds, || {
+        cells = detect(&slide, &DetectConfig::default(), &|_| ())?.len();
+        Ok(slide.size().pixels() as f64 / 1e6)
+    })?;
+    Ok(json!({ "stage": "detect", "mpx_per_s": rate, "runs": runs, "cells": cells }))
+}
+
+fn encoder(args: &Args) -> Result<Box<dyn Encoder>> {
+    Ok(scellst::embed::open(&args.encoder, args.weights.as_deref(), &parse_device(&args.device)?)?)
+}
+
+fn embedding(args: &Args) -> Result<Value> {
+    let encoder = encoder(args)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let crops = Array4::from_shape_fn((args.batch, 48, 48, 3), |_| rng.random::<u8>());
+    let (rate, runs) = rate(args.seconds, || {
+        let features = encoder.embed(crops.view())?;
+        anyhow::ensure!(features.iter().all(|v| v.is_finite()), "features that are no numbers");
+        Ok(args.batch as f64)
+    })?;
+    Ok(json!({ "stage": "embed", "cells_per_s": rate, "runs": runs, "encoder": args.encoder, "batch": args.batch }))
+}
+
+/// 512 bags of 20 cells; one epoch of four steps is a run.
+fn training(args: &Args) -> Result<Value> {
+    const BAGS: usize = 512;
+    const CELLS: usize = 20;
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let features = Array2::from_shape_fn((BAGS * CELLS, args.features), |_| rng.random_range(-1.0..1.0f32));
+    let labels = Array2::from_shape_fn((BAGS, args.genes), |_| rng.random::<f32>());
+    let data = TrainData::new(features, (0..=BAGS).map(|b| (b * CELLS) as u32).collect(), labels)?;
+    let device = parse_device(&args.device)?;
+    let mut model = MilModel::new(ModelShape::published(args.features, args.genes)?, 0, &device)?;
+    let bags: Vec<usize> = (0..BAGS).collect();
+    let config = TrainConfig { max_epochs: 1, ..TrainConfig::default() };
+    let (rate, runs) = rate(args.seconds, || {
+        train(&mut model, &data, &bags, &[], &config, &mut |_| true)?;
+        Ok((BAGS * CELLS) as f64)
+    })?;
+    Ok(json!({ "stage": "train", "cells_per_s": rate, "runs": runs, "features": args.features, "genes": args.genes }))
+}
+
+fn predicting(args: &Args) -> Result<Value> {
+    let (slide, encoder) = (slide(args)?, encoder(args)?);
+    let shape = ModelShape::published(encoder.dim(), args.genes)?;
+    let model = MilModel::new(shape, 0, &parse_device(&args.device)?)?;
+    let cells = detect(&slide, &DetectConfig::default(), &|_| ())?;
+    let (rate, runs) = rate(args.seconds, || {
+        let mut n = 0;
+        for places in cells.centroids().chunks(16_384) {
+            let features = embed_cells(&slide, places, &CropSpec::default(), encoder.as_ref(), &Quiet)?;
+            n += model.predict_cells(features.view())?.nrows();
+        }
+        Ok(n as f64)
+    })?;
+    Ok(json!({ "stage": "predict", "cells_per_s": rate, "runs": runs, "encoder": args.encoder, "genes": args.genes, "cells": cells.len() }))
+}
