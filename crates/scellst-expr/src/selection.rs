@@ -2,9 +2,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use scellst_types::{Level0, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExprError, Expression, GeneScore, gene_list, hvg, variance};
+use crate::expression::positions;
+use crate::{ExprError, Expression, GeneScore, gene_list, hvg, moran, variance};
 
 /// How the genes of a model are chosen: `hvg:1000`, `var:1000`, `svg:50`, or the path of a gene list.
 ///
@@ -17,7 +19,7 @@ pub enum GeneSelection {
     Hvg(usize),
     /// The k most variable after log-normalising; see [`most_variable`](crate::most_variable).
     Var(usize),
-    /// The k highest Moran's I.
+    /// The k highest Moran's I; see [`spatially_variable`](crate::spatially_variable).
     Svg(usize),
     /// A gene list; see [`read_gene_list`](crate::read_gene_list).
     File(PathBuf),
@@ -74,27 +76,44 @@ impl GeneSelection {
     ///
     /// # Errors
     /// [`ExprError::NoCommonGenes`]; [`ExprError::MissingGenes`], [`ExprError::GeneList`] and [`ExprError::Io`] of a
-    /// file; [`ExprError::NothingLeft`] if no gene qualifies; [`ExprError::Unsupported`] for `svg` for now.
+    /// file; [`ExprError::NothingLeft`] if no gene qualifies; [`ExprError::Unsupported`] for `svg`, which needs
+    /// [`GeneSelection::select_with_centres`].
     pub fn select(&self, sections: &[&Expression]) -> Result<Vec<GeneScore>, ExprError> {
-        let (wanted, chosen) = match self {
-            Self::Hvg(k) => (*k, hvg::highly_variable(sections, *k)?),
-            Self::Var(k) => (*k, variance::most_variable(sections, *k)?),
-            Self::Svg(_) => {
-                return Err(ExprError::Unsupported {
-                    what: format!("{self} (spatially variable genes)"),
-                    instead: "use hvg:K or var:K".to_owned(),
-                });
-            }
+        match self {
+            Self::Hvg(k) => self.checked(*k, hvg::highly_variable(sections, *k)?),
+            Self::Var(k) => self.checked(*k, variance::most_variable(sections, *k)?),
+            Self::Svg(_) => Err(ExprError::Unsupported {
+                what: format!("{self} (spatially variable genes) without the places of the spots"),
+                instead: "give them (select_with_centres, an h5ad with obsm['spatial']), or use hvg:K or var:K"
+                    .to_owned(),
+            }),
             Self::File(path) => {
                 let genes = gene_list::read_gene_list(path)?;
                 let common = gene_list::common_genes(sections)?;
                 let place = if sections.len() == 1 { "the section" } else { "all sections together" };
-                crate::expression::positions(&common.genes, &genes, place)?;
+                positions(&common.genes, &genes, place)?;
                 let variances = variance::log_normalised_variance(sections, &genes)?;
                 let scores = genes.into_iter().zip(variances).enumerate();
-                (0, scores.map(|(at, (gene, score))| GeneScore { gene, score, rank: at + 1 }).collect())
+                Ok(scores.map(|(at, (gene, score))| GeneScore { gene, score, rank: at + 1 }).collect())
             }
-        };
+        }
+    }
+
+    /// As [`GeneSelection::select`], each section with the centres of its observations, which `svg` needs.
+    ///
+    /// # Errors
+    /// As [`GeneSelection::select`] and [`spatially_variable`](crate::spatially_variable).
+    pub fn select_with_centres(
+        &self,
+        sections: &[(&Expression, &[Point<Level0>])],
+    ) -> Result<Vec<GeneScore>, ExprError> {
+        match self {
+            Self::Svg(k) => self.checked(*k, moran::spatially_variable(sections, *k)?),
+            _ => self.select(&sections.iter().map(|(expression, _)| *expression).collect::<Vec<_>>()),
+        }
+    }
+
+    fn checked(&self, wanted: usize, chosen: Vec<GeneScore>) -> Result<Vec<GeneScore>, ExprError> {
         if chosen.is_empty() {
             return Err(ExprError::NothingLeft {
                 after: format!("selecting {self}"),
