@@ -7,7 +7,7 @@ use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder, RgbImage};
 use scellst_types::Size;
 
-use crate::codec::{drop_alpha, jpeg};
+use crate::codec::{DEFLATE_MOST, drop_alpha, jpeg};
 use crate::format::Container;
 use crate::reader::{LevelInfo, Reader};
 use crate::slide::About;
@@ -106,6 +106,11 @@ fn open_png(source: &Arc<Source>, limits: &Limits) -> Result<(PngDecoder<BufRead
     let input = BufReader::new(Cursor::new(Arc::clone(source)));
     let decoder = PngDecoder::with_limits(input, png_limits).map_err(broken)?;
     let (width, height) = decoder.dimensions();
+    let bits = u64::from(decoder.original_color_type().bits_per_pixel());
+    if Size::new(width, height).pixels().saturating_mul(bits) / (8 * DEFLATE_MOST) > source.len() {
+        let expected = format!("a PNG long enough for {width} x {height} px");
+        return Err(SlideError::broken(path, "the image", expected, format!("{} bytes", source.len())));
+    }
     match decoder.color_type() {
         ColorType::Rgb8 | ColorType::Rgba8 => Ok((decoder, Size::new(width, height))),
         other => Err(SlideError::unsupported(path, "the image", format!("a PNG of pixels {other:?}"), ONLY_RGB)),

@@ -98,13 +98,11 @@ impl Seek for Cursor {
 
 /// A buffer of zeros whose size comes from a file: refused, not aborted, where there is no memory.
 pub(crate) fn zeroed(path: &Path, place: &str, len: u64) -> Result<Vec<u8>, SlideError> {
-    let mut bytes = Vec::new();
-    let fits = usize::try_from(len).ok().filter(|&n| bytes.try_reserve_exact(n).is_ok());
+    // Asked for first, since `vec!` aborts the program where there is no memory; but `vec!` has the
+    // system give pages that are zero already, each when it is first touched, by whichever thread.
+    let fits = usize::try_from(len).ok().filter(|&n| Vec::<u8>::new().try_reserve_exact(n).is_ok());
     match fits {
-        Some(n) => {
-            bytes.resize(n, 0);
-            Ok(bytes)
-        }
+        Some(n) => Ok(vec![0; n]),
         None => Err(SlideError::over_limit(
             path,
             place,

@@ -14,6 +14,10 @@ const START: [u8; 2] = [0xff, 0xd8];
 /// An Adobe marker that says "three components, no colour transform": RGB.
 const ADOBE_RGB: [u8; 16] = [0xff, 0xee, 0, 14, b'A', b'd', b'o', b'b', b'e', 0, 100, 0, 0, 0, 0, 0];
 
+/// No stream has more pixels a byte: even in a progressive image every block takes a bit of its
+/// first scan, and a block of the least sampled kind (chroma at a sixteenth) comes with 18 in 1024 px.
+const MOST_PIXELS_PER_BYTE: u64 = 512;
+
 /// What was expected and what was found.
 type Fault = (String, String);
 
@@ -109,7 +113,9 @@ pub(crate) fn header(bytes: &[u8]) -> Result<JpegHeader, Fault> {
     open(bytes).map(|(_, header)| header)
 }
 
-fn open(bytes: &[u8]) -> Result<(JpegDecoder<ZCursor<&[u8]>>, JpegHeader), Fault> {
+type Decoder<'a> = JpegDecoder<ZCursor<&'a [u8]>>;
+
+fn open(bytes: &[u8]) -> Result<(Decoder<'_>, JpegHeader), Fault> {
     let fault = |found: String| ("a JPEG header".to_owned(), found);
     // Strict: a damaged stream is an error, not a grey picture.
     let options = DecoderOptions::new_fast()
@@ -121,6 +127,9 @@ fn open(bytes: &[u8]) -> Result<(JpegDecoder<ZCursor<&[u8]>>, JpegHeader), Fault
     decoder.decode_headers().map_err(|e| fault(format!("{e:?}")))?;
     let info = decoder.info().ok_or_else(|| fault("none".to_owned()))?;
     let size = Size::new(u32::from(info.width), u32::from(info.height));
+    if size.pixels() / MOST_PIXELS_PER_BYTE > bytes.len() as u64 {
+        return Err((format!("a JPEG stream long enough for {size} px"), format!("{} bytes", bytes.len())));
+    }
     Ok((decoder, JpegHeader { size, components: info.components }))
 }
 
@@ -141,5 +150,63 @@ mod tests {
         assert!(names_its_colours(b"\xff\xd8\xff\xdb\0\x03x\xff\xe0\0\x07JFIF\0"));
         assert!(!names_its_colours(b"\xff\xd8\xff\xda\0\x02\xff\xe0\0\x07JFIF\0"));
         assert!(!names_its_colours(b"\xff\xd8\xff\xe0\xff\xff"));
+    }
+
+    /// A stream, and the same taken apart: tables of quantisation and Huffman codes, and the rest
+    /// without its JFIF marker.
+    fn apart(image: &RgbImage) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        let mut whole = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut whole, 90).encode_image(image).unwrap();
+        let (mut tables, mut rest) = (START.to_vec(), START.to_vec());
+        let mut at = 2;
+        loop {
+            let marker = whole[at + 1];
+            let end = at + 2 + usize::from(u16::from_be_bytes([whole[at + 2], whole[at + 3]]));
+            match marker {
+                0xdb | 0xc4 => tables.extend(&whole[at..end]),
+                0xe0 => {}
+                0xda => break,
+                _ => rest.extend(&whole[at..end]),
+            }
+            at = end;
+        }
+        rest.extend(&whole[at..]);
+        tables.extend([0xff, 0xd9]);
+        (whole, tables, rest)
+    }
+
+    fn through_a_file(stream: &[u8], tables: &[u8], rgb: bool, size: Size) -> Result<RgbImage, Fault> {
+        let jpeg_tables = if tables.is_empty() { Vec::new() } else { strip_tables(tables).unwrap() };
+        let coding = Coding { compression: crate::Compression::Jpeg, samples: 3, predictor: false, rgb, jpeg_tables };
+        let prefix = prefix(&coding);
+        decode_piece([&prefix[..], stream].concat(), &prefix, rgb, (size, size))
+    }
+
+    #[test]
+    fn shared_tables_make_a_stream_whole() {
+        let size = Size::new(40, 24);
+        let image = RgbImage::from_fn(40, 24, |x, y| image::Rgb([(x * 6) as u8, (y * 9) as u8, 80]));
+        let (whole, tables, rest) = apart(&image);
+        let expected = decode(&whole, size).unwrap();
+        assert!(through_a_file(&rest, &tables, false, size).unwrap() == expected);
+        assert!(through_a_file(&rest, &[], false, size).is_err());
+        // A whole stream may have tables beside it; its own count.
+        assert!(through_a_file(&whole, &tables, false, size).unwrap() == expected);
+        assert!(through_a_file(&whole, &[], false, size).unwrap() == expected);
+        // Called RGB by the directory, but JFIF by itself.
+        assert!(through_a_file(&whole, &[], true, size).unwrap() == expected);
+        let found = through_a_file(&whole, &[], false, Size::new(40, 32)).unwrap_err();
+        assert!(found.1.contains("40 x 24"));
+    }
+
+    /// Grey is (100, 128, 128) in YCbCr: taken for RGB it stays that.
+    #[test]
+    fn components_of_an_rgb_page_are_taken_as_they_are() {
+        let size = Size::new(16, 16);
+        let (_, tables, rest) = apart(&RgbImage::from_pixel(16, 16, image::Rgb([100; 3])));
+        let pixels = through_a_file(&rest, &tables, true, size).unwrap();
+        assert!(pixels.pixels().all(|p| p.0 == [100, 128, 128]), "{:?}", pixels.get_pixel(0, 0));
+        let pixels = through_a_file(&rest, &tables, false, size).unwrap();
+        assert!(pixels.pixels().all(|p| p.0 == [100; 3]));
     }
 }

@@ -11,6 +11,11 @@ use scellst_types::Size;
 use crate::source::{Source, zeroed};
 use crate::{Compression, SlideError};
 
+/// The most that a byte of deflate can become: 258 bytes for two bits, and room for rounding.
+pub(crate) const DEFLATE_MOST: u64 = 1040;
+/// The most that a byte of LZW can become: a string as long as there are codes, for a code of 9 to 12 bits.
+const LZW_MOST: u64 = 3640;
+
 /// How the samples of an image are stored.
 #[derive(Debug)]
 pub(crate) struct Coding {
@@ -49,6 +54,15 @@ pub(crate) fn decode(
         SlideError::broken(path, place, what, format!("{found} bytes"))
     };
     let corrupt = |found: String| SlideError::broken(path, place, format!("{} data", coding.compression), found);
+    // Nothing is allocated for what the bytes cannot hold.
+    let most = match coding.compression {
+        Compression::Deflate => DEFLATE_MOST,
+        Compression::Lzw => LZW_MOST,
+        Compression::None | Compression::Jpeg => 1,
+    };
+    if expected / most > len {
+        return Err(short(len as usize));
+    }
     let mut samples = match coding.compression {
         Compression::None => {
             let mut bytes = bytes;

@@ -318,3 +318,29 @@ fn pack(pixels: &[u8], tile: u32, compression: PyramidCompression) -> io::Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use scellst_types::LevelIndex;
+
+    use super::*;
+    use crate::{Format, Slide};
+
+    /// A hole of 4 GiB before the first tile makes it a BigTIFF; on disk it takes no room.
+    #[test]
+    fn beyond_four_gibibytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = RgbImage::from_fn(600, 300, |x, y| image::Rgb([x as u8, y as u8, (x / 256) as u8]));
+        for (start, format) in [(1_u64 << 20, Format::Tiff), (5 << 30, Format::BigTiff)] {
+            let path = folder.path().join(format!("{start}.tif"));
+            let mut writer = PyramidWriter::create(&path, Size::new(600, 300), &PyramidOptions::default()).unwrap();
+            writer.position = writer.file.as_mut().unwrap().seek(SeekFrom::Start(start)).unwrap();
+            writer.push_rows(&image).unwrap();
+            writer.finish().unwrap();
+            let slide = Slide::open(&path).unwrap();
+            assert_eq!((slide.format(), slide.level_count()), (format, 2));
+            let level = slide.level(LevelIndex(0)).unwrap();
+            assert!(slide.read(&level.region(0, 0, level.size())).unwrap() == image);
+        }
+    }
+}

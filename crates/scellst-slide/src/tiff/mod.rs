@@ -102,6 +102,6 @@ impl Reader for TiffSlide {
             .pages
             .get(level)
             .ok_or_else(|| SlideError::misuse("level", format!("below {}", self.pages.len()), level.to_string()))?;
-        page.decode(&self.source, index).map(Arc::new)
+        page.decode(&self.source, index)
     }
 }

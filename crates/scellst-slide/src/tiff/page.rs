@@ -1,5 +1,7 @@
 //! A directory as an image: its geometry checked, its pieces found, its pixels decoded.
 
+use std::sync::{Arc, OnceLock};
+
 use image::RgbImage;
 use scellst_types::Size;
 
@@ -20,6 +22,8 @@ pub(crate) struct Page {
     pub(crate) coding: Coding,
     /// Offset and length of every piece, in row order.
     data: Vec<(u64, u64)>,
+    /// One for all the tiles that a sparse file leaves out.
+    white: OnceLock<Result<Arc<RgbImage>, SlideError>>,
 }
 
 /// Width and height of a directory's image.
@@ -89,6 +93,11 @@ impl Page {
             }
         }
         if !tiled && coding.compression == Compression::None {
+            // So that no more parts are made than the file has bytes for.
+            let stored: u64 = data.iter().map(|&(_, len)| len).fold(0, u64::saturating_add);
+            if stored < raw_bytes {
+                return Err(bad(format!("{raw_bytes} bytes of pixels in {what}"), stored.to_string()));
+            }
             (piece, data) = split_raw_strips(size, piece, coding.samples, &data);
         }
         let decoded = piece.pixels().saturating_mul(coding.samples as u64);
@@ -98,11 +107,11 @@ impl Page {
             let hint = "raise Limits::max_tile_bytes, or convert it to a tiled TIFF";
             return Err(SlideError::over_limit(source.path(), place, "bytes", (largest, limits.max_tile_bytes), hint));
         }
-        Ok(Self { name: directory.name.clone(), size, piece, tiled, coding, data })
+        Ok(Self { name: directory.name.clone(), size, piece, tiled, coding, data, white: OnceLock::new() })
     }
 
     /// Decodes a piece.
-    pub(crate) fn decode(&self, source: &Source, index: u64) -> Result<RgbImage, SlideError> {
+    pub(crate) fn decode(&self, source: &Source, index: u64) -> Result<Arc<RgbImage>, SlideError> {
         let place = format!("{}, {}", self.name, piece_name(self.tiled, index));
         let across = u64::from(self.size.width.div_ceil(self.piece.width));
         let found = usize::try_from(index).ok().and_then(|i| self.data.get(i));
@@ -118,9 +127,9 @@ impl Page {
         let right = u64::from(self.size.width) - index % across * u64::from(self.piece.width);
         let needed = Size::new(right.min(u64::from(stored.width)) as u32, left.min(u64::from(rows)) as u32);
         if len == 0 {
-            return codec::white(source.path(), &place, stored);
+            return self.white.get_or_init(|| codec::white(source.path(), &place, stored).map(Arc::new)).clone();
         }
-        codec::decode(source, (offset, len), &self.coding, (stored, needed), &place)
+        codec::decode(source, (offset, len), &self.coding, (stored, needed), &place).map(Arc::new)
     }
 }
 
