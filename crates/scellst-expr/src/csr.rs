@@ -3,6 +3,9 @@ use rayon::prelude::*;
 
 use crate::ExprError;
 
+/// Rows that one task of [`CsrMatrix::map`] takes.
+const MAP_ROWS: usize = 256;
+
 /// A sparse matrix by rows (CSR): `f32` values, `u32` column indices; rows are observations, columns genes.
 ///
 /// By construction: `indptr` has `rows + 1` entries from 0 to the number of stored values and never falls,
@@ -167,17 +170,27 @@ impl CsrMatrix {
     ///
     /// # Errors
     /// [`ExprError::NotACount`] if `f` gives a value that is not finite.
-    pub fn map(&self, f: impl Fn(usize, f32) -> f32) -> Result<Self, ExprError> {
-        let mut values = Vec::with_capacity(self.nnz());
-        for row in 0..self.rows {
-            let (columns, old) = self.row(row);
-            for (&column, &old) in columns.iter().zip(old) {
-                let value = f(row, old);
-                if !value.is_finite() {
-                    return Err(ExprError::NotACount { row, column: column as usize, value });
+    pub fn map(&self, f: impl Fn(usize, f32) -> f32 + Sync) -> Result<Self, ExprError> {
+        let mut values = self.values.clone();
+        let mut rest = values.as_mut_slice();
+        let mut blocks = Vec::new();
+        for start in (0..self.rows).step_by(MAP_ROWS) {
+            let end = (start + MAP_ROWS).min(self.rows);
+            let (block, after) = rest.split_at_mut(self.indptr[end] - self.indptr[start]);
+            blocks.push((start, end, block));
+            rest = after;
+        }
+        blocks.into_par_iter().for_each(|(start, end, block)| {
+            let first = self.indptr[start];
+            for row in start..end {
+                for value in &mut block[self.indptr[row] - first..self.indptr[row + 1] - first] {
+                    *value = f(row, *value);
                 }
-                values.push(value);
             }
+        });
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let row = self.indptr.partition_point(|&start| start <= at) - 1;
+            return Err(ExprError::NotACount { row, column: self.indices[at] as usize, value: values[at] });
         }
         Ok(Self { values, indices: self.indices.clone(), indptr: self.indptr.clone(), ..*self })
     }

@@ -105,16 +105,18 @@ impl Expression {
 
     /// Only these rows and columns (`None`: all).
     pub(crate) fn select(&self, rows: Option<&[usize]>, columns: Option<&[usize]>) -> Result<Self, ExprError> {
-        let mut out = self.clone();
-        if let Some(columns) = columns {
-            out.counts = out.counts.select_columns(columns)?;
-            out.genes = columns.iter().map(|&at| self.genes[at].clone()).collect();
-        }
+        let named = |names: &[String], at: &[usize]| at.iter().map(|&at| names[at].clone()).collect();
+        let mut counts = None;
+        let (mut genes, mut observations) = (self.genes.clone(), self.observations.clone());
         if let Some(rows) = rows {
-            out.counts = out.counts.select_rows(rows)?;
-            out.observations = rows.iter().map(|&at| self.observations[at].clone()).collect();
+            counts = Some(self.counts.select_rows(rows)?);
+            observations = named(&self.observations, rows);
         }
-        Ok(out)
+        if let Some(columns) = columns {
+            counts = Some(counts.as_ref().unwrap_or(&self.counts).select_columns(columns)?);
+            genes = named(&self.genes, columns);
+        }
+        Ok(Self { counts: counts.unwrap_or_else(|| self.counts.clone()), genes, observations })
     }
 
     /// Raw counts of these genes with their zeros, observations x genes in the order asked:

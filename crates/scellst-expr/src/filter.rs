@@ -138,7 +138,9 @@ impl FilterConfig {
                 ),
             });
         }
-        let expression = expression.select(Some(&observations), Some(&genes))?;
+        // All observations often stay: then their copy is saved.
+        let rows = (observations.len() < n).then_some(observations.as_slice());
+        let expression = expression.select(rows, Some(&genes))?;
         Ok(Filtered { expression, observations, genes, report })
     }
 

@@ -23,8 +23,14 @@ pub fn highly_variable(sections: &[&Expression], k: usize) -> Result<Vec<GeneSco
     let mut scores = vec![0.0; genes.len()];
     let mut ranks: Vec<Vec<usize>> = vec![Vec::new(); genes.len()];
     for section in sections {
-        let counts = section.counts().select_columns(&section.gene_positions(&genes)?)?;
-        let variances = normalised_variances(&counts)?;
+        let columns = section.gene_positions(&genes)?;
+        let variances: Vec<f64> = if columns.len() == section.genes().len() {
+            // All genes of the section: no copy is needed, only their order.
+            let in_own_order = normalised_variances(section.counts())?;
+            columns.iter().map(|&column| in_own_order[column]).collect()
+        } else {
+            normalised_variances(&section.counts().select_columns(&columns)?)?
+        };
         let mut order: Vec<usize> = (0..genes.len()).collect();
         order.sort_by(|&a, &b| variances[b].total_cmp(&variances[a]));
         for (rank, &gene) in order.iter().take(k).enumerate() {

@@ -4,6 +4,9 @@
 //! From there, as in the published method: [`FilterConfig`] drops what is too rare, [`GeneSelection`] chooses
 //! genes, [`Expression::log_normalised`] gives labels, [`Scaling`] brings them to comparable size.
 //!
+//! The order is the published one: filter each section, normalise over the genes that its filter left, and only then
+//! choose genes among those that all sections have. A model holds its genes sorted by name: [`sorted_names`].
+//!
 //! No file formats here: h5ad files are read by `scellst-h5`. Not for single-cell analysis at large (clustering,
 //! differential expression): write an h5ad and use scanpy.
 //!
