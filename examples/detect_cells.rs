@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         let slide = common::open_slide(&args.slide, args.mpp)?;
         console.stage("detecting cells");
         let begin = Instant::now();
-        let cells = detect(&slide, &DetectConfig::default(), &|p| console.progress(p.done, p.total))?;
+        let cells = detect(&slide, &DetectConfig::default(), &|done, total| console.progress(done, total))?;
         console.finish();
         console.note(&format!("{} cells in {:.1} s", cells.len(), begin.elapsed().as_secs_f64()));
         write_geojson(&args.out, &cells)?;

@@ -155,7 +155,7 @@ fn detection(args: &Args) -> Result<Value> {
     let slide = slide(args)?;
     let mut cells = 0;
     let (rate, runs) = rate(args.seconds, || {
-        cells = detect(&slide, &DetectConfig::default(), &|_| ())?.len();
+        cells = detect(&slide, &DetectConfig::default(), &|_, _| ())?.len();
         Ok(slide.size().pixels() as f64 / 1e6)
     })?;
     Ok(json!({ "stage": "detect", "mpx_per_s": rate, "runs": runs, "cells": cells }))
@@ -200,7 +200,7 @@ fn predicting(args: &Args) -> Result<Value> {
     let (slide, encoder) = (slide(args)?, encoder(args)?);
     let shape = ModelShape::published(encoder.dim(), args.genes)?;
     let model = MilModel::new(shape, 0, &parse_device(&args.device)?)?;
-    let cells = detect(&slide, &DetectConfig::default(), &|_| ())?;
+    let cells = detect(&slide, &DetectConfig::default(), &|_, _| ())?;
     let (rate, runs) = rate(args.seconds, || {
         let mut n = 0;
         for places in cells.centroids().chunks(16_384) {

@@ -94,7 +94,7 @@ impl Predicted<'_> {
 
         let manifest = self.bundle.manifest();
         let mpp = self.slide.require_mpp()?;
-        let ids: Vec<String> = (0..self.cells.len()).map(|i| self.cells.id(i).to_string()).collect();
+        let ids: Vec<String> = (0..self.cells.len()).map(|i| self.cells.id(i)).collect();
         let mut obs = vec![
             ("area_um2".to_owned(), Column::F32(self.cells.area_um2().to_vec())),
             ("score".to_owned(), Column::F32(self.cells.scores().to_vec())),

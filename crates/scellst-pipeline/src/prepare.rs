@@ -127,7 +127,7 @@ pub(crate) fn find_cells(
         }
         None => {
             observer.stage("detecting cells");
-            detect(slide, config, &|p| observer.progress(p.done, p.total))?
+            detect(slide, config, &|done, total| observer.progress(done, total))?
         }
     };
     if cells.is_empty() {
