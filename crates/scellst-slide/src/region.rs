@@ -30,18 +30,24 @@ pub(crate) fn read(slide: &Slide, region: &LevelRegion, cached: bool) -> Result<
         let hint = "read it tile by tile or raise Limits::max_image_bytes";
         return Err(SlideError::over_limit(slide.path(), place(), "bytes", (bytes, limit), hint));
     }
-    let mut pixels = zeroed(slide.path(), &place(), bytes)?;
-
     let x = clip(region.x(), width, info.size.width);
     let y = clip(region.y(), height, info.size.height);
     let whole = u64::from(x.end - x.start) * u64::from(y.end - y.start) == region.size().pixels();
-    if !whole {
-        pixels.fill(255);
-    }
+    let mut job = None;
     if !x.is_empty() && !y.is_empty() {
         let covered = covered_bytes(info, &x, &y);
         let keep = cached && !slide.reader().in_memory() && covered <= slide.cache().capacity() as u64;
-        let job = Job { slide, index, info, x, y, region, keep, look_up: cached };
+        let this = Job { slide, index, info, x, y, region, keep, look_up: cached };
+        if whole && let Some(image) = this.exactly_one_piece()? {
+            return Ok(image);
+        }
+        job = Some(this);
+    }
+    let mut pixels = zeroed(slide.path(), &place(), bytes)?;
+    if !whole {
+        pixels.fill(255);
+    }
+    if let Some(job) = job {
         job.fill(&mut pixels)?;
     }
     RgbImage::from_raw(width, height, pixels)
@@ -74,6 +80,19 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// The region's image where it is one stored piece as it is: then nothing need be copied.
+    fn exactly_one_piece(&self) -> Result<Option<RgbImage>, SlideError> {
+        let side = self.info.piece;
+        let aligned = self.x.start.is_multiple_of(side.width) && self.y.start.is_multiple_of(side.height);
+        if !aligned || self.region.size() != side || self.slide.reader().in_memory() {
+            return Ok(None);
+        }
+        let row = u64::from(self.y.start / side.height) * u64::from(self.info.across());
+        let piece = self.piece(row + u64::from(self.x.start / side.width))?;
+        let fits = piece.dimensions() == (side.width, side.height);
+        Ok(fits.then(|| Arc::try_unwrap(piece).unwrap_or_else(|shared| (*shared).clone())))
+    }
+
     /// Copies all pieces into `pixels`, rows of pieces in parallel.
     fn fill(&self, pixels: &mut [u8]) -> Result<(), SlideError> {
         let stride = self.region.size().width as usize * 3;
