@@ -30,7 +30,7 @@ pub(crate) struct DatasetReader {
 
 impl DatasetReader {
     pub(crate) fn new(source: &Arc<Source>, name: &str, dataset: Dataset) -> Result<Self, H5Error> {
-        let fail = |e| source.library(name, e);
+        let fail = |e| source.damaged(name, e);
         let space = dataset.space().map_err(fail)?;
         if space.is_null() {
             return Err(source.broken(name, "a dataset without a shape"));
@@ -79,9 +79,7 @@ impl DatasetReader {
     }
 
     fn fail(&self, e: impl std::fmt::Display) -> H5Error {
-        // With sizes and types checked, what still fails is a chunk that cannot be read or unpacked.
-        let message = H5Error::library(self.source.path(), &self.name, e);
-        self.source.broken(&self.name, format!("cannot be read, perhaps truncated or damaged ({message})"))
+        self.source.damaged(&self.name, e)
     }
 
     pub(crate) fn broken(&self, problem: impl Into<String>) -> H5Error {

@@ -65,7 +65,7 @@ pub enum H5Error {
         /// What was expected and what was given.
         what: String,
     },
-    /// HDF5 itself failed in a way that the checks did not foresee.
+    /// HDF5 itself failed while writing, most likely because the disc is full.
     #[error("{}: {object}: HDF5 failed: {message}", path.display())]
     Library {
         /// The file.
@@ -104,7 +104,11 @@ impl H5Error {
 
     /// From a dependency's error, which stays out of the API.
     pub(crate) fn library(path: &Path, object: &str, error: impl std::fmt::Display) -> Self {
-        let message = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        Self::Library { path: path.into(), object: object.into(), message }
+        Self::Library { path: path.into(), object: object.into(), message: one_line(error) }
     }
+}
+
+/// A dependency's words without their line breaks.
+pub(crate) fn one_line(error: impl std::fmt::Display) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

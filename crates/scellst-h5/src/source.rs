@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hdf5::types::{TypeDescriptor, VarLenAscii, VarLenUnicode};
 
+use crate::error::one_line;
 use crate::{H5Error, ReadLimits, dataset::DatasetReader};
 
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -39,8 +40,12 @@ impl Source {
         }
         let file = hdf5::File::open(path).map_err(|e| {
             if start == SIGNATURE {
-                let e = H5Error::library(path, "/", e);
-                H5Error::broken(path, "/", format!("begins like HDF5 but cannot be opened, perhaps truncated ({e})"))
+                let words = one_line(e);
+                H5Error::broken(
+                    path,
+                    "/",
+                    format!("begins like HDF5 but cannot be opened, perhaps truncated ({words})"),
+                )
             } else {
                 H5Error::broken(path, "/", "not an HDF5 file; an .h5ad file was expected")
             }
@@ -56,8 +61,9 @@ impl Source {
         H5Error::broken(&self.path, object, problem)
     }
 
-    pub(crate) fn library(&self, object: &str, error: impl std::fmt::Display) -> H5Error {
-        H5Error::library(&self.path, object, error)
+    /// Where HDF5 itself cannot read what the checks let through.
+    pub(crate) fn damaged(&self, object: &str, error: impl std::fmt::Display) -> H5Error {
+        self.broken(object, format!("cannot be read, perhaps truncated or damaged ({})", one_line(error)))
     }
 
     /// What is at a place, if anything is; parents that do not exist are nothing.
@@ -76,7 +82,7 @@ impl Source {
             Ok(other) => {
                 Err(H5Error::unsupported(&self.path, object, format!("neither a group nor a dataset but {other:?}")))
             }
-            Err(e) => Err(self.broken(object, format!("its link leads nowhere ({e})"))),
+            Err(e) => Err(self.broken(object, format!("its link leads nowhere ({})", one_line(e)))),
         }
     }
 
@@ -86,7 +92,7 @@ impl Source {
             Some(Kind::Group) => return Err(self.broken(object, "a dataset was expected, found a group")),
             None => return Err(self.broken(object, "a dataset was expected, found nothing")),
         }
-        let dataset = self.file.dataset(object).map_err(|e| self.library(object, e))?;
+        let dataset = self.file.dataset(object).map_err(|e| self.damaged(object, e))?;
         // A link may lead into another file, of which nobody has spoken.
         if dataset.filename() != self.file.filename() {
             return Err(H5Error::unsupported(
@@ -103,7 +109,7 @@ impl Source {
         if self.kind(object)? != Some(Kind::Group) {
             return Ok(Vec::new());
         }
-        let group = self.file.group(object).map_err(|e| self.library(object, e))?;
+        let group = self.file.group(object).map_err(|e| self.damaged(object, e))?;
         if group.len() > MAX_ENTRIES as u64 {
             return Err(H5Error::limit(
                 &self.path,
@@ -111,7 +117,7 @@ impl Source {
                 format!("{} entries, at most {MAX_ENTRIES} are looked at", group.len()),
             ));
         }
-        let mut names = group.member_names().map_err(|e| self.library(object, e))?;
+        let mut names = group.member_names().map_err(|e| self.damaged(object, e))?;
         // hdf5-metno takes names for UTF-8 without looking.
         names.retain(|n| std::str::from_utf8(n.as_bytes()).is_ok());
         names.sort();
@@ -120,13 +126,13 @@ impl Source {
 
     fn attribute(&self, object: &str, name: &str) -> Result<Option<hdf5::Attribute>, H5Error> {
         let location: hdf5::Location = match self.kind(object)? {
-            Some(Kind::Group) => (*self.file.group(object).map_err(|e| self.library(object, e))?).clone(),
-            Some(Kind::Dataset) => (**self.file.dataset(object).map_err(|e| self.library(object, e))?).clone(),
+            Some(Kind::Group) => (*self.file.group(object).map_err(|e| self.damaged(object, e))?).clone(),
+            Some(Kind::Dataset) => (**self.file.dataset(object).map_err(|e| self.damaged(object, e))?).clone(),
             None => return Ok(None),
         };
         let Ok(attribute) = location.attr(name) else { return Ok(None) };
         // Reading a null dataspace would leave the value as it was: uninitialised.
-        let null = attribute.space().map_err(|e| self.library(object, e))?.is_null();
+        let null = attribute.space().map_err(|e| self.damaged(object, e))?.is_null();
         Ok((!null).then_some(attribute))
     }
 
@@ -136,7 +142,7 @@ impl Source {
         if !attribute.shape().is_empty() {
             return Err(self.broken(object, format!("its attribute '{name}' is an array, one text was expected")));
         }
-        let fail = |e| self.library(object, format!("attribute '{name}': {e}"));
+        let fail = |e| self.damaged(object, format!("attribute '{name}': {e}"));
         let bytes = match attribute.dtype().and_then(|t| t.to_descriptor()).map_err(fail)? {
             TypeDescriptor::VarLenUnicode => {
                 attribute.read_scalar::<VarLenUnicode>().map_err(fail)?.as_bytes().to_vec()
@@ -170,7 +176,7 @@ impl Source {
         if n > MAX_ENTRIES {
             return Err(H5Error::limit(&self.path, object, format!("attribute '{name}' has {n} entries")));
         }
-        let fail = |e| self.library(object, format!("attribute '{name}': {e}"));
+        let fail = |e| self.damaged(object, format!("attribute '{name}': {e}"));
         let texts: Vec<Vec<u8>> = match attribute.dtype().and_then(|t| t.to_descriptor()).map_err(fail)? {
             TypeDescriptor::VarLenUnicode => {
                 let list = attribute.read_1d::<VarLenUnicode>().map_err(fail)?;
@@ -199,6 +205,6 @@ impl Source {
         if attribute.size() > 32 {
             return Err(self.broken(object, format!("its attribute '{name}' has {} numbers", attribute.size())));
         }
-        attribute.read_raw::<i64>().map(Some).map_err(|e| self.library(object, format!("attribute '{name}': {e}")))
+        attribute.read_raw::<i64>().map(Some).map_err(|e| self.damaged(object, format!("attribute '{name}': {e}")))
     }
 }
