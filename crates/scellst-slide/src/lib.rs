@@ -49,6 +49,7 @@ mod slide;
 mod source;
 mod thumbnail;
 mod tiff;
+mod tissue;
 
 pub use image::RgbImage;
 
@@ -60,3 +61,4 @@ pub use options::{Limits, OpenOptions};
 pub use pyramid::{PyramidCompression, PyramidOptions, PyramidWriter};
 pub use resample::{Window, resample};
 pub use slide::{AssociatedImage, Slide};
+pub use tissue::{TissueConfig, TissueMask, otsu};

@@ -1,0 +1,178 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use ndarray::Array4;
+use rayon::prelude::*;
+use scellst_slide::{Level, Slide};
+use scellst_types::{CellIndex, Level0, Point, Size};
+
+use super::CropSpec;
+use super::sampler::{Area, Sampler, Scratch};
+use crate::CellsError;
+use crate::plane::{LevelPlane, Plane};
+
+/// Side of the blocks that cells are grouped by, pixels of the level that is read.
+const BLOCK_PX: f64 = 1024.0;
+/// A delivered block holds at most so many crops.
+const MOST_CELLS: usize = 1024;
+
+/// Crops of cells that lie close together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CropBlock {
+    /// Which cells, in the order of `crops`: indices into the centroids that the stream was made of.
+    pub cells: Vec<CellIndex>,
+    /// `(cells, rows, columns, RGB)`, u8.
+    pub crops: Array4<u8>,
+}
+
+/// Crops of all cells of a slide, block by block.
+///
+/// Cells are grouped by squares of 1024 pixels of the level that is read; each square (with the margin that its cells
+/// need) is read once, squares are worked on in parallel in the caller's rayon pool, twice as many as it has threads at
+/// a time, and come out in row order with the cells of each in theirs. Every cell comes exactly once. The crops do not
+/// depend on the blocks or on the number of threads.
+///
+/// ```no_run
+/// use scellst_cells::{CropSpec, CropStream};
+/// # let slide = scellst_slide::Slide::open("slide.tif")?;
+/// # let centroids = [];
+/// for block in CropStream::new(&slide, &centroids, &CropSpec::default())? {
+///     let block = block?;
+///     println!("{} crops of {:?}", block.cells.len(), block.crops.dim());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct CropStream<'a> {
+    worker: Worker<'a>,
+    /// Cells of each block that is still to do.
+    waiting: VecDeque<Vec<CellIndex>>,
+    ready: VecDeque<CropBlock>,
+    left: usize,
+}
+
+struct Worker<'a> {
+    plane: LevelPlane<'a>,
+    centroids: &'a [Point<Level0>],
+    sampler: Sampler,
+    side: usize,
+}
+
+impl<'a> CropStream<'a> {
+    /// Prepares the crops around the given centroids, level-0 px.
+    ///
+    /// # Errors
+    /// [`CellsError::Misuse`] for a bad spec or a centroid that is not on the slide (which must have a resolution:
+    /// [`CellsError::Slide`]); [`CellsError::OverLimit`] beyond 2^32 cells.
+    pub fn new(slide: &'a Slide, centroids: &'a [Point<Level0>], spec: &CropSpec) -> Result<Self, CellsError> {
+        spec.validate()?;
+        let mpp = slide.require_mpp()?;
+        let level = slide.level_for_downsample(spec.mpp / mpp.mean());
+        let down = (level.downsample_x(), level.downsample_y());
+        let scale = (spec.mpp / (mpp.x() * down.0), spec.mpp / (mpp.y() * down.1));
+        check(slide, centroids)?;
+        let sampler = Sampler::new(spec.clone(), level.size(), down, scale);
+        let waiting = group(&sampler, &level, centroids);
+        let worker = Worker { plane: LevelPlane { slide, level }, centroids, sampler, side: spec.centre_px as usize };
+        Ok(Self { worker, waiting, ready: VecDeque::new(), left: centroids.len() })
+    }
+
+    /// Cells whose crops are still to come.
+    pub fn cells_left(&self) -> usize {
+        self.left
+    }
+
+    /// Hands every block to `work` on the thread that cut it, in no order: for work that is done in the same pool.
+    ///
+    /// # Errors
+    /// The first error of cutting or of `work`; further blocks are then not begun.
+    pub fn par_for_each<E: From<CellsError> + Send>(
+        mut self,
+        work: impl Fn(CropBlock) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        self.ready.drain(..).try_for_each(&work)?;
+        let worker = &self.worker;
+        Vec::from(self.waiting)
+            .into_par_iter()
+            .try_for_each(|cells| worker.run(&cells)?.into_iter().try_for_each(&work))
+    }
+}
+
+impl Iterator for CropStream<'_> {
+    type Item = Result<CropBlock, CellsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ready.is_empty() {
+            let some = self.waiting.len().min(2 * rayon::current_num_threads());
+            let batch: Vec<_> = self.waiting.drain(..some).collect();
+            let done: Result<Vec<_>, _> = batch.par_iter().map(|cells| self.worker.run(cells)).collect();
+            match done {
+                Ok(blocks) => self.ready.extend(blocks.into_iter().flatten()),
+                Err(error) => {
+                    self.waiting.clear();
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let block = self.ready.pop_front()?;
+        self.left -= block.cells.len();
+        Some(Ok(block))
+    }
+}
+
+impl Worker<'_> {
+    /// All crops of a block.
+    fn run(&self, cells: &[CellIndex]) -> Result<Vec<CropBlock>, CellsError> {
+        let hull = |a: &std::ops::Range<i64>, b: &std::ops::Range<i64>| a.start.min(b.start)..a.end.max(b.end);
+        let needs = |c: &CellIndex| self.sampler.needs(self.centroids[c.get()]);
+        let whole = cells.iter().map(needs).reduce(|a, b| (hull(&a.0, &b.0), hull(&a.1, &b.1)));
+        let Some((x, y)) = whole else { return Ok(Vec::new()) };
+        let size = Size::new((x.end - x.start) as u32, (y.end - y.start) as u32);
+        let image = self.plane.read(x.start as u32, y.start as u32, size)?;
+        let area = Area { x: x.start, y: y.start, image };
+        let mut scratch = Scratch::default();
+        let bytes = self.side * self.side * 3;
+        let cut = |cells: &[CellIndex]| {
+            let mut crops = Array4::zeros((cells.len(), self.side, self.side, 3));
+            if let Some(pixels) = crops.as_slice_mut() {
+                for (cell, out) in cells.iter().zip(pixels.chunks_exact_mut(bytes)) {
+                    self.sampler.cut(self.centroids[cell.get()], &area, &mut scratch, out);
+                }
+            }
+            CropBlock { cells: cells.to_vec(), crops }
+        };
+        Ok(cells.chunks(MOST_CELLS).map(cut).collect())
+    }
+}
+
+fn check(slide: &Slide, centroids: &[Point<Level0>]) -> Result<(), CellsError> {
+    if u32::try_from(centroids.len()).is_err() {
+        return Err(CellsError::OverLimit {
+            what: "cells".into(),
+            limit: u64::from(u32::MAX),
+            found: centroids.len() as u64,
+            hint: "split the slide".into(),
+        });
+    }
+    let (w, h) = (f64::from(slide.size().width), f64::from(slide.size().height));
+    // A NaN is on no slide.
+    match centroids.iter().enumerate().find(|(_, p)| !((0.0..=w).contains(&p.x) && (0.0..=h).contains(&p.y))) {
+        None => Ok(()),
+        Some((i, p)) => {
+            let expected = format!("a level-0 place on the slide of {} px", slide.size());
+            Err(CellsError::misuse(format!("centroid of cell {i}"), expected, format!("{p:?}")))
+        }
+    }
+}
+
+/// Cells by squares of the level, squares in row order, cells in theirs.
+fn group(sampler: &Sampler, level: &Level<'_>, centroids: &[Point<Level0>]) -> VecDeque<Vec<CellIndex>> {
+    let last = |n: u32| f64::from(n.saturating_sub(1));
+    let mut blocks = BTreeMap::<(u32, u32), Vec<CellIndex>>::new();
+    for (i, &p) in (0u32..).zip(centroids) {
+        let (x, y) = sampler.position(p);
+        let block = |v: f64, n: u32| (v.min(last(n)) / BLOCK_PX) as u32;
+        let key = (block(y, level.size().height), block(x, level.size().width));
+        blocks.entry(key).or_default().push(CellIndex(i));
+    }
+    blocks.into_values().collect()
+}
