@@ -18,8 +18,9 @@
 //!
 //! **Hostile files.** Sizes, types, pointers, indices and texts are checked before they are used, links into
 //! other files are refused, and [`ReadLimits`] bound what is allocated. What is left is HDF5's C code, which
-//! parses the file: of 4,000 files damaged by chance none crashed it, but 23 sent it into an endless loop (an
-//! empty entry of size 0 in a heap of texts). Read files from strangers in a process that may be ended.
+//! parses the file. Of 12,000 files damaged by chance none crashed it, but some fifty sent HDF5 2.2 into an
+//! endless loop (an entry of size 0 in a heap of texts), and it believes a text's length of up to 4 GiB. Read
+//! files from strangers in a process that may be ended.
 //!
 //! When not to use this crate: for layers, `raw`, `obsp` or editing a file in place; use anndata-rs. It brings
 //! HDF5 and polars with it, minutes of build: `scellst-expr` has the types without them.

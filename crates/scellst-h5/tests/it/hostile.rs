@@ -139,7 +139,7 @@ fn limits_bound_what_is_allocated() {
 
 /// Deterministic damage: some bytes of a sound file changed, many times over.
 ///
-/// The heaps of texts are spared, since HDF5 2 runs forever on an entry of size 0 in one of them.
+/// The heaps of texts are spared, since HDF5 2.2 runs forever on an entry of size 0 in one of them.
 #[test]
 fn bytes_changed_by_chance() {
     let dir = fixtures();
