@@ -108,6 +108,33 @@ fn glass_and_array_dots_hold_no_cells() {
 }
 
 #[test]
+fn brown_and_black_specks_are_no_nuclei() {
+    let mut image = tissue(600, 600, 0.5, 5);
+    let clean = with_tiles(&image, 0.5, 1024);
+    let places = [(100.0, 100.0, [90, 60, 20]), (300.0, 420.0, [60, 45, 15]), (500.0, 200.0, [35, 33, 30])];
+    for (cx, cy, colour) in places {
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
+            let d = (f64::from(x) + 0.5 - cx).hypot(f64::from(y) + 0.5 - cy);
+            // A ring of stroma sets the speck apart from the nuclei around.
+            if d < 8.0 {
+                *pixel = Rgb(colour);
+            } else if d < 30.0 {
+                *pixel = Rgb([235, 190, 235]);
+            }
+        }
+    }
+    let near = |cells: &Cells| {
+        let at = |p: &scellst_types::Point<_>| places.iter().any(|(x, y, _)| (p.x - x).hypot(p.y - y) < 9.0);
+        cells.centroids().iter().filter(|p| at(p)).count()
+    };
+    let all = detect_in_image(&image, mpp(0.5), &DetectConfig { max_brown: 100.0, ..Default::default() }).unwrap();
+    assert_eq!(near(&all), 3, "the specks are dark enough to be found");
+    let found = with_tiles(&image, 0.5, 1024);
+    assert_eq!(near(&found), 0);
+    assert!(found.len() * 10 > clean.len() * 9);
+}
+
+#[test]
 fn outlines_surround_their_centroids() {
     let cells = with_tiles(&tissue(800, 700, 0.3, 4), 0.3, 512);
     let mut within = 0;
@@ -151,7 +178,7 @@ fn a_real_section() {
     println!("C2: {} nuclei in {:.1} s", cells.len(), began.elapsed().as_secs_f64());
     let done = *done.lock().unwrap();
     assert!(done.0 == done.1 && done.1 > 10, "{done:?}");
-    assert!((18_000..=40_000).contains(&cells.len()), "{} cells", cells.len());
+    assert!((25_000..=40_000).contains(&cells.len()), "{} cells", cells.len());
     assert_eq!(cells.inside(slide.size()).unwrap().len(), cells.len());
     // The section lies in the lower middle; glass, array dots and the smear of eosin beside it hold nothing.
     let stray = cells.centroids().iter().filter(|p| p.y < 3000.0 || p.x < 1700.0 || p.x > 8100.0 || p.y > 8300.0);

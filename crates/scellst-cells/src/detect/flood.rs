@@ -24,6 +24,7 @@ pub(crate) struct Flood {
 /// Regions of a rectangle: 0 for none, else 1 + the number of the seed.
 pub(crate) struct Regions {
     pub(crate) labels: Vec<u32>,
+    pub(crate) width: usize,
     /// Position of each seed in row order.
     pub(crate) seeds: Vec<usize>,
 }
@@ -104,7 +105,7 @@ impl Flood {
                 }
             }
         }
-        Regions { labels, seeds }
+        Regions { labels, width: w, seeds }
     }
 
     /// Peaks of the relief with no higher one within the seed distance; of equals the first in row order.

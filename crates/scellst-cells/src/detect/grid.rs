@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use image::RgbImage;
 use scellst_types::Size;
 
 use super::field::Field;
@@ -29,6 +30,20 @@ impl Window {
     }
 }
 
+/// The plane's pixels under a window.
+pub(crate) struct Picture {
+    image: RgbImage,
+    columns: Vec<usize>,
+    rows: Vec<usize>,
+}
+
+impl Picture {
+    /// The pixel of the plane at the centre of pixel `(x, y)` of the window.
+    pub(crate) fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        self.image.get_pixel(self.columns[x] as u32, self.rows[y] as u32).0
+    }
+}
+
 struct Axis {
     source: usize,
     out: usize,
@@ -47,6 +62,11 @@ impl Axis {
     fn new(source: u32, scale: f64) -> Self {
         let out = (f64::from(source) / scale).round().max(1.0) as usize;
         Self { source: source as usize, out, scale }
+    }
+
+    /// The pixel of the plane that holds the centre of a pixel of the grid.
+    fn nearest(&self, i: usize) -> usize {
+        (((i as f64 + 0.5) * self.scale) as usize).min(self.source - 1)
     }
 
     /// A triangle as wide as a pixel of the coarser of the two grids; the plane's edge pixels repeat.
@@ -91,8 +111,8 @@ impl<'a> Grid<'a> {
         Window { x: grow(&core.x, self.x.out), y: grow(&core.y, self.y.out) }
     }
 
-    /// Haematoxylin over a window.
-    pub(crate) fn haematoxylin(&self, window: &Window) -> Result<Field, CellsError> {
+    /// Haematoxylin over a window, and the picture that it was taken from.
+    pub(crate) fn haematoxylin(&self, window: &Window) -> Result<(Field, Picture), CellsError> {
         let (tx, ty) = (self.x.taps(&window.x), self.y.taps(&window.y));
         let size = Size::new(tx.span.len() as u32, ty.span.len() as u32);
         let image = self.plane.read(tx.span.start as u32, ty.span.start as u32, size)?;
@@ -113,6 +133,13 @@ impl<'a> Grid<'a> {
                 out.iter_mut().zip(row).for_each(|(o, s)| *o += weight * s);
             }
         }
-        Ok(field)
+        let column = |i: usize| self.x.nearest(i) - tx.span.start;
+        let row = |j: usize| self.y.nearest(j) - ty.span.start;
+        let picture = Picture {
+            columns: window.x.clone().map(column).collect(),
+            rows: window.y.clone().map(row).collect(),
+            image,
+        };
+        Ok((field, picture))
     }
 }

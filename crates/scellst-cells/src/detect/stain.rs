@@ -43,6 +43,12 @@ pub fn hed(rgb: [u8; 3]) -> [f32; 3] {
     std::array::from_fn(|s| (TABLE[s][0][r] + TABLE[s][1][g] + TABLE[s][2][b]).max(0.0))
 }
 
+/// Optical density of one channel, natural logarithm.
+pub(crate) fn density(value: u8) -> f32 {
+    static DENSITY: LazyLock<[f32; 256]> = LazyLock::new(|| std::array::from_fn(|v| -(v.max(1) as f32 / 255.0).ln()));
+    DENSITY[usize::from(value)]
+}
+
 /// Haematoxylin of every pixel in row order, as [`hed`] gives it.
 pub(crate) fn haematoxylin(image: &RgbImage) -> Vec<f32> {
     let [r, g, b] = &TABLE[0];

@@ -45,7 +45,7 @@ pub(crate) fn estimate(
         .par_iter()
         .map(|core| {
             let window = grid.clipped(core, halo);
-            let stain = grid.haematoxylin(&window)?.gaussian(sigma);
+            let stain = grid.haematoxylin(&window)?.0.gaussian(sigma);
             let mut counts = vec![0u64; BINS];
             for y in core.y.clone() {
                 for x in core.x.clone().filter(|&x| on_tissue(x, y)) {

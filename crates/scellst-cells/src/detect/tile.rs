@@ -1,8 +1,9 @@
 use super::field::{Field, gaussian_radius};
 use super::flood::{Flood, RELIEF_CAP_UM, Regions};
-use super::grid::{Grid, Window};
+use super::grid::{Grid, Picture, Window};
 use super::mask::{HOLE_EXTENT, Mask};
 use super::outline::outline;
+use super::stain::density;
 use crate::{CellsError, DetectConfig};
 
 /// A nucleus, in pixels of the working grid.
@@ -12,6 +13,8 @@ pub(crate) struct Found {
     pub(crate) y: f64,
     pub(crate) area_um2: f32,
     pub(crate) score: f32,
+    /// Blue light taken away over red light taken away.
+    pub(crate) brownness: f32,
     pub(crate) outline: Vec<[f64; 2]>,
 }
 
@@ -62,7 +65,7 @@ impl<'a> Recipe<'a> {
     pub(crate) fn run(&self, grid: &Grid<'_>, core: &Window) -> Result<Vec<Found>, CellsError> {
         let config = self.config;
         let window = grid.clipped(core, self.halo());
-        let raw = grid.haematoxylin(&window)?;
+        let (raw, picture) = grid.haematoxylin(&window)?;
         let stain = raw.gaussian(self.smooth);
         let mask = self.mask(&stain);
         let relief = self.relief(&raw, &mask);
@@ -98,7 +101,8 @@ impl<'a> Recipe<'a> {
             };
             let start = (object.first as i64 % w, object.first as i64 / w);
             let ring = outline(start, inside).into_iter().map(|[x, y]| [x + x0, y + y0]).collect();
-            found.push(Found { x, y, area_um2, score, outline: ring });
+            let brownness = object.brownness(label, &regions, &picture);
+            found.push(Found { x, y, area_um2, score, brownness, outline: ring });
         }
         Ok(found)
     }
@@ -164,6 +168,22 @@ impl Objects {
 }
 
 impl Object {
+    /// Blue light taken away over red light taken away (optical densities, summed over the nucleus). Haematoxylin lets
+    /// blue pass; brown pigment, red cells and anything grey or black do not.
+    fn brownness(&self, label: u32, regions: &Regions, picture: &Picture) -> f32 {
+        let (mut red, mut blue) = (0.0f64, 0.0f64);
+        for y in self.y.0..=self.y.1 {
+            for x in self.x.0..=self.x.1 {
+                if regions.labels[y * regions.width + x] == label {
+                    let [r, _, b] = picture.pixel(x, y);
+                    red += f64::from(density(r));
+                    blue += f64::from(density(b));
+                }
+            }
+        }
+        (blue / red.max(1e-3)) as f32
+    }
+
     /// How far the stain inside stands out: (inside - around) / inside, 0 to 1. "Around" is what belongs to no nucleus
     /// within [`RING`] pixels of the bounding box, or the threshold where there is hardly any such place.
     fn contrast(&self, label: u32, regions: &Regions, stain: &Field, threshold: f32) -> f32 {
