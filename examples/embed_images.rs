@@ -51,7 +51,8 @@ fn main() -> ExitCode {
         let total = crops.dim().0;
         let mut features = Array2::zeros((total, encoder.dim()));
         let mut done = 0;
-        for (crops, mut rows) in crops.axis_chunks_iter(Axis(0), 1024).zip(features.axis_chunks_iter_mut(Axis(0), 1024)) {
+        for (crops, mut rows) in crops.axis_chunks_iter(Axis(0), 1024).zip(features.axis_chunks_iter_mut(Axis(0), 1024))
+        {
             rows.assign(&encoder.embed(crops)?);
             done += crops.dim().0 as u64;
             console.progress(done, total as u64);

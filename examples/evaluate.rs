@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         };
         let mpp = args.mpp.map(MicronsPerPixel::square).transpose()?;
         let result = evaluate(&args.pred, &args.truth, &EvaluateOptions { pooling, mpp })?;
-        common::write_whole(&args.out, table(&result).as_bytes())?;
+        common::write_whole(&args.out, common::metrics_table(&result.scores).as_bytes())?;
 
         let s = &result.scores;
         println!("{} of {} {} compared, {} genes", s.observations, result.truths, what(args.level), s.len());
@@ -86,17 +86,6 @@ fn what(level: Level) -> &'static str {
         Level::Spot => "spots",
         Level::Cell => "cells",
     }
-}
-
-/// `gene,pearson,spearman,mse`; a constant gene has no correlation: its fields are empty.
-fn table(result: &Evaluation) -> String {
-    let s = &result.scores;
-    let number = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
-    let mut text = String::from("gene,pearson,spearman,mse\n");
-    for (i, gene) in s.genes.iter().enumerate() {
-        text += &format!("{gene},{},{},{}\n", number(s.pearson[i]), number(s.spearman[i]), s.mse[i]);
-    }
-    text
 }
 
 fn best(result: &Evaluation, n: usize) -> Vec<String> {

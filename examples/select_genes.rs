@@ -37,16 +37,26 @@ fn main() -> ExitCode {
         let console = common::Console::default();
         let mut sections = Vec::new();
         for path in &args.h5ad {
-            let expression = read_h5ad(path)?.expression;
+            let section = read_h5ad(path)?;
+            // Only Moran's I asks where the spots are.
+            let centres = match &args.genes {
+                GeneSelection::Svg(_) => Some(section.require_spatial()?.to_vec()),
+                _ => None,
+            };
             sections.push(if args.no_filter {
-                expression
+                (section.expression, centres)
             } else {
-                let filtered = FilterConfig::default().apply(&expression)?;
+                let filtered = FilterConfig::default().apply(&section.expression)?;
                 console.note(&format!("{}: {}", path.display(), filtered.report));
-                filtered.expression
+                let kept = centres.map(|c| filtered.observations.iter().map(|&i| c[i]).collect());
+                (filtered.expression, kept)
             });
         }
-        let scores = args.genes.select(&sections.iter().collect::<Vec<_>>())?;
+        let centred: Option<Vec<_>> = sections.iter().map(|(e, c)| Some((e, c.as_deref()?))).collect();
+        let scores = match centred {
+            Some(sections) => args.genes.select_with_centres(&sections)?,
+            None => args.genes.select(&sections.iter().map(|(e, _)| e).collect::<Vec<_>>())?,
+        };
         write_gene_scores(&args.out, &scores)?;
         console.note(&format!("{} genes", scores.len()));
         Ok(())

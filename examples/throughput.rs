@@ -18,7 +18,7 @@ use scellst::embed::Encoder;
 use scellst::model::{MilModel, ModelShape, TrainConfig, TrainData, train};
 use scellst::pipeline::{Quiet, embed_cells, parse_device};
 use scellst::slide::Slide;
-use scellst::types::{LevelIndex, Level0, Point};
+use scellst::types::{Level0, LevelIndex, Point};
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -134,7 +134,9 @@ fn decode(args: &Args) -> Result<Value> {
         anyhow::ensure!(sum.into_inner() > 0, "the slide is black");
         Ok(slide.size().pixels() as f64 / 1e6)
     })?;
-    Ok(json!({ "stage": "decode", "mpx_per_s": rate, "runs": runs, "tiles": tiles.len(), "format": slide.format().to_string() }))
+    Ok(
+        json!({ "stage": "decode", "mpx_per_s": rate, "runs": runs, "tiles": tiles.len(), "format": slide.format().to_string() }),
+    )
 }
 
 fn crops(args: &Args) -> Result<Value> {
@@ -209,5 +211,7 @@ fn predicting(args: &Args) -> Result<Value> {
         }
         Ok(n as f64)
     })?;
-    Ok(json!({ "stage": "predict", "cells_per_s": rate, "runs": runs, "encoder": args.encoder, "genes": args.genes, "cells": cells.len() }))
+    Ok(
+        json!({ "stage": "predict", "cells_per_s": rate, "runs": runs, "encoder": args.encoder, "genes": args.genes, "cells": cells.len() }),
+    )
 }

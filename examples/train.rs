@@ -142,7 +142,8 @@ fn main() -> ExitCode {
             outcome.training.history.iter().map(|e| (e.epoch, e.train_loss, e.validation_loss)).collect();
         scellst::report::save_png(&scellst::report::loss_curve(&points), &args.out.join("loss.png"))?;
 
-        let kind = if args.validate_on.is_empty() { "held-out spots of the same sections" } else { "held-out sections" };
+        let kind =
+            if args.validate_on.is_empty() { "held-out spots of the same sections" } else { "held-out sections" };
         let t = &outcome.training;
         console.note(&format!("best of {} epochs: {}, loss {:.5}", t.history.len(), t.best_epoch, t.best_loss));
         console.note(&format!("mean Pearson on {kind}:"));

@@ -149,6 +149,16 @@ pub fn check_output(path: &Path) -> Result<()> {
     }
 }
 
+/// `gene,pearson,spearman,mse`; a constant gene has no correlation: its fields are empty.
+pub fn metrics_table(scores: &scellst::metrics::GeneScores) -> String {
+    let number = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
+    let mut text = String::from("gene,pearson,spearman,mse\n");
+    for (i, gene) in scores.genes.iter().enumerate() {
+        text += &format!("{gene},{},{},{}\n", number(scores.pearson[i]), number(scores.spearman[i]), scores.mse[i]);
+    }
+    text
+}
+
 /// The most memory that the process has had, bytes (Linux only).
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -101,7 +101,7 @@ impl Predicted<'_> {
         ];
         if (0..self.cells.len()).any(|i| self.cells.class(i).is_some()) {
             let classes = (0..self.cells.len()).map(|i| self.cells.class(i).map(str::to_owned)).collect();
-            obs.push(("class".to_owned(), Column::Categorical(classes)));
+            obs.push(("class".to_owned(), Column::Category(classes)));
         }
         let file = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let training = &manifest.training;

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 use scellst_bags::{Bags, Qc, assign};
-use scellst_cells::{Cells, CropSpec, DetectConfig, detect};
+use scellst_cells::{Cells, CropSpec, DetectConfig, GeoJsonOptions, detect, read_geojson};
 use scellst_embed::Encoder;
 use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
@@ -47,6 +47,8 @@ pub struct PreparedSection {
     pub filtered: Expression,
     /// Counts before them: a gene dropped here may be wanted for another section's sake.
     pub raw: Expression,
+    /// Where its spots are, in the order of the rows of `filtered`.
+    pub spots: Spots,
     /// What the filters dropped.
     pub filter_report: FilterReport,
     /// Rows of `raw` that are the rows of `filtered`.
@@ -104,6 +106,7 @@ pub fn prepare(
         mpp,
         filtered: filtered.expression,
         raw: section.expression,
+        spots,
         filter_report: filtered.report,
         kept: filtered.observations,
         cells,
@@ -123,7 +126,16 @@ pub(crate) fn find_cells(
     let cells = match file {
         Some(path) => {
             observer.stage("reading cells");
-            scellst_cells::read_geojson(path, Some(slide.size()))?
+            let options = GeoJsonOptions { mpp: slide.mpp().map(|m| m.value), slide: Some(slide.size()) };
+            let read = read_geojson(path, &options)?;
+            if read.outside + read.passed_over > 0 {
+                let (outside, other) = (read.outside, read.passed_over);
+                observer.note(&format!(
+                    "{}: {outside} cells outside of the slide and {other} features of other kinds left out",
+                    path.display()
+                ));
+            }
+            read.cells
         }
         None => {
             observer.stage("detecting cells");

@@ -40,8 +40,11 @@ pub struct TrainOutcome {
     pub bundle: Bundle,
     /// The loss curve.
     pub training: Training,
-    /// Model and baselines on the validation bags, best known before: the model first.
+    /// Model and baselines on the validation bags, the model first.
     pub scores: Vec<Scored>,
+    /// The linear baseline, on the training bags' mean features; predicts in the unit of the scaled labels.
+    /// `None` for fewer than three bags.
+    pub ridge: Option<Ridge>,
     /// The genes with what they were chosen by.
     pub genes: Vec<GeneScore>,
 }
@@ -70,7 +73,8 @@ pub fn train(
     }
     let training_sections = &sections[..sections.len() - held];
     let expressions: Vec<&Expression> = training_sections.iter().map(|s| &s.filtered).collect();
-    let gene_scores = options.genes.select(&expressions)?;
+    let with_centres: Vec<_> = training_sections.iter().map(|s| (&s.filtered, s.spots.centres())).collect();
+    let gene_scores = options.genes.select_with_centres(&with_centres)?;
     let genes = sorted_names(&gene_scores);
     let variance = log_normalised_variance(&expressions, &genes)?;
 
@@ -111,7 +115,11 @@ pub fn train(
         scellst_model::train(&mut model, &data, &split.train, &split.validation, &options.train, &mut heard)?;
     observer.progress(epochs, epochs);
 
-    let scores = score(&model, &data, &split, &genes, &variance)?;
+    let ridge = match split.train.len() {
+        0..3 => None,
+        _ => Some(Ridge::fit(fit.bag_means().view(), fit.labels(), &Ridge::penalties())?),
+    };
+    let scores = score(&model, ridge.as_ref(), &data.subset(&split.validation), &genes, &variance)?;
     let (format, version) = Manifest::header();
     let manifest = Manifest {
         format,
@@ -140,21 +148,20 @@ pub fn train(
             scores: scores.clone(),
         },
     };
-    Ok(TrainOutcome { bundle: Bundle::new(manifest, model), training, scores, genes: gene_scores })
+    Ok(TrainOutcome { bundle: Bundle::new(manifest, model), training, scores, ridge, genes: gene_scores })
 }
 
-/// Model and ridge on the validation bags; nothing if they are too few to correlate.
+/// Model and ridge on held-out bags; nothing if they are too few to correlate.
 fn score(
     model: &MilModel,
-    data: &TrainData,
-    split: &Split,
+    ridge: Option<&Ridge>,
+    held: &TrainData,
     genes: &[String],
     variance: &[f64],
 ) -> Result<Vec<Scored>, PipelineError> {
-    if split.validation.len() < 3 || split.train.len() < 3 {
+    if held.bags() < 3 {
         return Ok(Vec::new());
     }
-    let (fit, held) = (data.subset(&split.train), data.subset(&split.validation));
     let cells = model.predict_cells(held.features())?;
     let mut bags = Array2::zeros(held.labels().dim());
     for (i, mut row) in bags.rows_mut().into_iter().enumerate() {
@@ -163,12 +170,12 @@ fn score(
         }
         row /= held.bag(i).len() as f32;
     }
-    let ridge = Ridge::fit(fit.bag_means().view(), fit.labels(), &Ridge::penalties())?;
-    let linear = ridge.predict(held.bag_means().view())?;
-    Ok(vec![
-        score_bags("model", bags.view(), held.labels(), genes, variance)?,
-        score_bags("ridge on spot means", linear.view(), held.labels(), genes, variance)?,
-    ])
+    let mut scores = vec![score_bags("model", bags.view(), held.labels(), genes, variance)?];
+    if let Some(ridge) = ridge {
+        let linear = ridge.predict(held.bag_means().view())?;
+        scores.push(score_bags("ridge on spot means", linear.view(), held.labels(), genes, variance)?);
+    }
+    Ok(scores)
 }
 
 impl SectionRecord {
