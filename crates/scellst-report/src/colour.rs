@@ -1,43 +1,39 @@
-//! Values to colours.
+//! Colours that people with colour blindness can tell apart.
 
-use image::Rgb;
+/// A colour, red, green and blue.
+pub type Rgb = [u8; 3];
 
-/// For what is no number.
-pub(crate) const MISSING: Rgb<u8> = Rgb([150, 150, 150]);
+/// What has no value.
+pub(crate) const GREY: Rgb = [165, 165, 165];
+pub(crate) const BLACK: Rgb = [20, 20, 20];
+pub(crate) const WHITE: Rgb = [255, 255, 255];
 
-/// From low to high, each lighter than the one before.
-const ANCHORS: [[f32; 3]; 6] = [
-    [24.0, 18.0, 92.0],
-    [38.0, 70.0, 148.0],
-    [22.0, 126.0, 150.0],
-    [52.0, 176.0, 116.0],
-    [160.0, 212.0, 68.0],
-    [252.0, 236.0, 66.0],
-];
+/// From low to high: dark violet, blue, teal, green, yellow, each step lighter than the one before.
+const ANCHORS: [Rgb; 6] = [[46, 16, 82], [58, 68, 138], [40, 114, 142], [38, 158, 126], [124, 200, 72], [248, 228, 48]];
 
-/// The colour of a share from 0 to 1, held to that; grey for what is no number.
-pub(crate) fn colour(share: f32) -> Rgb<u8> {
-    if share.is_nan() {
-        return MISSING;
+/// Colours of classes: those of Okabe and Ito 2008 ("Color universal design") that stand out on H&E, most distinct first.
+const CLASSES: [Rgb; 7] =
+    [[0, 158, 115], [240, 228, 66], [0, 114, 178], [230, 159, 0], [86, 180, 233], [213, 94, 0], [204, 121, 167]];
+
+/// The colour of a value from 0 (dark violet) to 1 (yellow), lightness rising all the way; values outside are held at
+/// the ends, NaN is grey.
+pub fn colour_of(value: f64) -> Rgb {
+    if value.is_nan() {
+        return GREY;
     }
-    let at = share.clamp(0.0, 1.0) * (ANCHORS.len() - 1) as f32;
-    let below = (at as usize).min(ANCHORS.len() - 2);
-    let t = at - below as f32;
-    Rgb(std::array::from_fn(|c| (ANCHORS[below][c] * (1.0 - t) + ANCHORS[below + 1][c] * t).round() as u8))
+    let last = ANCHORS.len() - 1;
+    let place = value.clamp(0.0, 1.0) * last as f64;
+    let i = (place as usize).min(last - 1);
+    let t = place - i as f64;
+    std::array::from_fn(|c| {
+        let (low, high) = (f64::from(ANCHORS[i][c]), f64::from(ANCHORS[i + 1][c]));
+        (low + (high - low) * t).round() as u8
+    })
 }
 
-/// The 2nd and the 98th percentile of the finite values: what the ends of a colour bar stand for.
-/// Apart by at least something, so that equal values get one colour.
-pub(crate) fn limits(values: &[f32]) -> (f32, f32) {
-    let mut sorted: Vec<f32> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let at = |share: f32| sorted.get(((sorted.len().saturating_sub(1)) as f32 * share).round() as usize).copied();
-    let (low, high) = (at(0.02).unwrap_or(0.0), at(0.98).unwrap_or(1.0));
-    if high > low { (low, high) } else { (low, low + 1.0) }
-}
-
-pub(crate) fn share(value: f32, (low, high): (f32, f32)) -> f32 {
-    (value - low) / (high - low)
+/// The colour of the `i`-th class; they repeat after seven.
+pub fn class_colour(i: usize) -> Rgb {
+    CLASSES[i % CLASSES.len()]
 }
 
 #[cfg(test)]
@@ -45,20 +41,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lightness_rises() {
-        let lightness = |c: Rgb<u8>| 0.299 * f32::from(c[0]) + 0.587 * f32::from(c[1]) + 0.114 * f32::from(c[2]);
-        let steps: Vec<f32> = (0..=100).map(|i| lightness(colour(i as f32 / 100.0))).collect();
-        assert!(steps.windows(2).all(|w| w[1] >= w[0] - 0.6), "{steps:?}"); // rounding to whole numbers
-        assert!(steps[100] - steps[0] > 150.0);
-        assert_eq!(colour(f32::NAN), MISSING);
-        assert_eq!(colour(9.0), colour(1.0));
+    fn lightness_rises_from_end_to_end() {
+        // Rec. 709 luma.
+        let light = |c: Rgb| 0.2126 * f64::from(c[0]) + 0.7152 * f64::from(c[1]) + 0.0722 * f64::from(c[2]);
+        let steps: Vec<f64> = (0..=50).map(|i| light(colour_of(f64::from(i) / 50.0))).collect();
+        assert!(steps.windows(2).all(|p| p[1] > p[0] + 1.0), "{steps:?}");
     }
 
     #[test]
-    fn limits_of_anything() {
-        assert_eq!(limits(&[]), (0.0, 1.0));
-        assert_eq!(limits(&[f32::NAN, 3.0, 3.0]), (3.0, 4.0));
-        let v: Vec<f32> = (0..=100).map(|i| i as f32).collect();
-        assert_eq!(limits(&v), (2.0, 98.0));
+    fn ends_hold_and_nan_is_grey() {
+        assert_eq!(colour_of(-3.0), ANCHORS[0]);
+        assert_eq!(colour_of(f64::INFINITY), ANCHORS[5]);
+        assert_eq!(colour_of(0.2), ANCHORS[1]);
+        assert_eq!(colour_of(f64::NAN), GREY);
+        assert_eq!(class_colour(8), class_colour(1));
     }
 }

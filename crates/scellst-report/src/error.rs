@@ -1,36 +1,38 @@
 use std::path::PathBuf;
 
-/// What can go wrong in drawing.
+use scellst_slide::SlideError;
+
+/// What can go wrong with a picture.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// A picture that cannot be written.
-    #[error("cannot write the picture {}: {reason}", path.display())]
-    Write {
-        /// Where to.
+    /// The caller asked for what cannot be drawn.
+    #[error("{what}: expected {expected}, found {found}")]
+    Misuse {
+        /// Which argument.
+        what: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it was.
+        found: String,
+    },
+    /// A picture could not be written.
+    #[error("{}: cannot {doing}: {reason}", path.display())]
+    Io {
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// What was attempted.
+        doing: &'static str,
+        /// The system's reason.
         reason: String,
     },
-    /// Lists that should be of one length.
-    #[error("{what}: expected {expected}, found {found}")]
-    Shape {
-        /// Of what.
-        what: &'static str,
-        /// One a place.
-        expected: usize,
-        /// How many there are.
-        found: usize,
-    },
-    /// The area to draw has nothing of the slide.
-    #[error("the area to draw, {area}, has no part of the slide of {slide} pixels")]
-    Outside {
-        /// What was asked for.
-        area: String,
-        /// What there is.
-        slide: String,
-    },
-    /// The slide cannot be read.
+    /// The slide could not be read.
     #[error(transparent)]
-    Slide(#[from] scellst_slide::SlideError),
+    Slide(#[from] SlideError),
+}
+
+impl ReportError {
+    pub(crate) fn misuse(what: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
+        Self::Misuse { what, expected: expected.into(), found: found.to_string() }
+    }
 }

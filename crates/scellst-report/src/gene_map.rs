@@ -1,137 +1,267 @@
-use image::{Rgb, RgbImage};
-use scellst_types::{Level0, Point};
+use image::RgbImage;
+use scellst_slide::{Window, resample};
+use scellst_types::{Level0, Point, Size};
 
 use crate::ReportError;
-use crate::canvas::{BLACK, WHITE, disc, fill, number, text, text_width};
-use crate::colour::{colour, limits, share};
+use crate::canvas::{Align, Canvas, scale_bar, short_number, shortened, text_height};
+use crate::colour::{BLACK, GREY, Rgb, WHITE, colour_of};
 
-/// A gene as measured and as predicted; places are level-0 pixels.
-#[derive(Debug, Clone)]
-pub struct GeneMap<'a> {
-    /// Over the picture.
-    pub title: String,
-    /// The slide at small scale and how many level-0 pixels one of its pixels is.
-    pub background: Option<(RgbImage, f64)>,
-    /// Centres of the measured spots.
-    pub spots: &'a [Point<Level0>],
-    /// Of a spot.
-    pub spot_radius_px: f64,
-    /// One a spot.
-    pub spot_values: &'a [f32],
-    /// Centroids of the predicted cells.
-    pub cells: &'a [Point<Level0>],
-    /// One a cell.
-    pub cell_values: &'a [f32],
+/// Measured values of a gene.
+#[derive(Debug, Clone, Copy)]
+pub struct SpotValues<'a> {
+    /// Centres of the spots, level-0 px.
+    pub centres: &'a [Point<Level0>],
+    /// Radius of a spot, level-0 px.
+    pub radius_px: f64,
+    /// One value a spot; NaN is drawn grey.
+    pub values: &'a [f32],
 }
 
-const MARGIN: i64 = 16;
-const HEAD: i64 = 48;
-const BAR: i64 = 44;
+/// Predicted values of a gene.
+#[derive(Debug, Clone, Copy)]
+pub struct CellValues<'a> {
+    /// Centroids of the cells, level-0 px.
+    pub centroids: &'a [Point<Level0>],
+    /// One value a cell; NaN is drawn grey.
+    pub values: &'a [f32],
+}
 
-/// Two panels over the pale slide: the measured spots as discs on the left, the predicted cells as dots on the right.
-/// Each has its own colours, from the 2nd to the 98th percentile of its values; what is no number is grey.
+/// What a map of a gene shows.
+#[derive(Debug, Clone, Copy)]
+pub struct GeneMap<'a> {
+    /// The heading, usually the gene's name.
+    pub title: &'a str,
+    /// The whole slide as a small picture and how many level-0 px one of its pixels stands for
+    /// (what `Slide::thumbnail` gives). Without it the panels show the area that the values span.
+    pub background: Option<(&'a RgbImage, f64)>,
+    /// Resolution of level 0, um/px, for a scale bar.
+    pub mpp: Option<f64>,
+    /// Left panel.
+    pub spots: SpotValues<'a>,
+    /// Right panel.
+    pub cells: CellValues<'a>,
+    /// Longer side of a panel, px, 64 to 8192; 800 is a good size.
+    pub panel_px: u32,
+}
+
+/// How much of the slide's colour is left behind the values.
+const PALE: f64 = 0.35;
+/// The colour bar spans the values between these shares of them.
+const TAILS: (f64, f64) = (0.02, 0.98);
+
+/// Two panels side by side: measured spots as discs, predicted cells as dots, over a pale slide. Each panel has its
+/// own colour bar, from the 2nd to the 98th percentile of its finite values.
 ///
 /// # Errors
-/// [`ReportError::Shape`] if there is not one value a place.
+/// [`ReportError::Misuse`] if numbers of places and values differ or a size is out of range.
 pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
-    let same = |what, expected: usize, found: usize| {
-        if expected == found { Ok(()) } else { Err(ReportError::Shape { what, expected, found }) }
-    };
-    same("values of spots", map.spots.len(), map.spot_values.len())?;
-    same("values of cells", map.cells.len(), map.cell_values.len())?;
+    check(map)?;
+    let frame = Frame::new(map)?;
+    let dot = (map.panel_px / 400).clamp(1, 6);
+    let layout = Layout { dot, gap: 6 * dot, panel: frame.size };
+    let mut canvas = Canvas::new(layout.width(), layout.height(), WHITE);
+    let title = shortened(map.title, layout.width() - 2 * layout.gap, 2 * dot);
+    let middle = i64::from(layout.width() / 2);
+    canvas.text((middle, i64::from(layout.gap)), &title, 2 * dot, BLACK, Align::Centre);
 
-    let (pale, step) = ground(map);
-    let (w, h) = (i64::from(pale.width()), i64::from(pale.height()));
-    let (width, height) = (2 * w + 3 * MARGIN, h + HEAD + BAR);
-    let mut image = RgbImage::from_pixel(width as u32, height as u32, WHITE);
-    text(&mut image, MARGIN, 8, 2, BLACK, &map.title);
-    let dot = (w as f64 / 450.0).max(1.0);
+    let pale = frame.picture(map.background);
+    let spot_radius = (map.spots.radius_px / frame.downsample).clamp(1.5, 1e4);
+    let cell_radius = cell_radius(map.cells.values.len(), frame.size);
     let panels = [
-        ("measured spots", MARGIN, map.spots, map.spot_values, (map.spot_radius_px / step).max(2.0)),
-        ("predicted cells", 2 * MARGIN + w, map.cells, map.cell_values, dot),
+        ("measured, spots", map.spots.centres, map.spots.values, spot_radius),
+        ("predicted, cells", map.cells.centroids, map.cells.values, cell_radius),
     ];
-    for (name, left, places, values, radius) in panels {
-        text(&mut image, left, 32, 1, BLACK, name);
-        let mut panel = pale.clone();
-        let range = limits(values);
-        for (p, &v) in places.iter().zip(values) {
-            disc(&mut panel, p.x / step, p.y / step, radius, colour(share(v, range)));
+    for (i, (label, places, values, radius)) in (0u32..).zip(panels) {
+        let left = layout.gap + i * (layout.panel.width + layout.gap);
+        let mut panel = Canvas { image: pale.clone() };
+        let range = Range::of(values);
+        let drawn = || places.iter().zip(values).filter(|(p, _)| p.is_finite());
+        // Places without a value lie below.
+        for (place, _) in drawn().filter(|(_, v)| v.is_nan()) {
+            panel.disc(frame.place(*place), radius, GREY);
         }
-        image::imageops::replace(&mut image, &panel, left, HEAD);
-        colour_bar(&mut image, left, HEAD + h + 10, w.min(200), range);
+        for (place, value) in drawn().filter(|(_, v)| !v.is_nan()) {
+            panel.disc(frame.place(*place), radius, range.colour(f64::from(*value)));
+        }
+        if let (0, Some(mpp)) = (i, map.mpp) {
+            scale_bar(&mut panel, 0, frame.size.height, frame.size.width, mpp * frame.downsample, dot);
+        }
+        canvas.put(left, layout.panel_top(), &panel.image);
+        layout.footer(&mut canvas, left, label, &range);
     }
-    Ok(image)
+    Ok(canvas.image)
 }
 
-/// The slide made pale, or white of the places' extent; and level-0 pixels a pixel of it.
-fn ground(map: &GeneMap<'_>) -> (RgbImage, f64) {
-    if let Some((picture, step)) = &map.background
-        && *step > 0.0
-    {
-        let mut pale = picture.clone();
-        pale.pixels_mut().for_each(|p| *p = Rgb(p.0.map(|v| 255 - (255 - v) / 3)));
-        return (pale, *step);
+fn check(map: &GeneMap<'_>) -> Result<(), ReportError> {
+    let same = |what: &'static str, places: usize, values: usize| {
+        if places == values { Ok(()) } else { Err(ReportError::misuse(what, format!("{places}, one a place"), values)) }
+    };
+    same("values of spots", map.spots.centres.len(), map.spots.values.len())?;
+    same("values of cells", map.cells.centroids.len(), map.cells.values.len())?;
+    let positive = |what: &'static str, v: f64| {
+        if v.is_finite() && v > 0.0 { Ok(()) } else { Err(ReportError::misuse(what, "above 0 and finite", v)) }
+    };
+    positive("radius_px", map.spots.radius_px)?;
+    if let Some(mpp) = map.mpp {
+        positive("mpp", mpp)?;
     }
-    let far = map.spots.iter().chain(map.cells).filter(|p| p.is_finite()).fold(1.0f64, |m, p| m.max(p.x).max(p.y));
-    (RgbImage::from_pixel(600, 600, Rgb([245, 245, 245])), far / 590.0)
+    if let Some((_, downsample)) = map.background {
+        positive("downsample of the background", downsample)?;
+    }
+    if !(64..=8192).contains(&map.panel_px) {
+        return Err(ReportError::misuse("panel_px", "64 to 8192", map.panel_px));
+    }
+    Ok(())
 }
 
-fn colour_bar(image: &mut RgbImage, x: i64, y: i64, width: i64, (low, high): (f32, f32)) {
-    for i in 0..width {
-        fill(image, x + i, y, 1, 10, colour(i as f32 / (width - 1).max(1) as f32));
+/// Small enough that cells spread evenly would hardly overlap.
+fn cell_radius(cells: usize, panel: Size) -> f64 {
+    (0.4 * (panel.pixels() as f64 / cells.max(1) as f64).sqrt()).clamp(0.9, 4.0)
+}
+
+/// The part of level 0 that a panel shows.
+struct Frame {
+    corner: (f64, f64),
+    /// Level-0 px to a pixel of the panel.
+    downsample: f64,
+    size: Size,
+}
+
+impl Frame {
+    fn new(map: &GeneMap<'_>) -> Result<Self, ReportError> {
+        let (low, high) = match map.background {
+            Some((picture, downsample)) => {
+                let side = |n: u32| f64::from(n.max(1)) * downsample;
+                ((0.0, 0.0), (side(picture.width()), side(picture.height())))
+            }
+            None => bounds(map),
+        };
+        let (w, h) = (high.0 - low.0, high.1 - low.1);
+        let downsample = w.max(h) / f64::from(map.panel_px);
+        if !(downsample.is_finite() && downsample > 0.0) {
+            return Err(ReportError::misuse("places", "coordinates of a slide", format!("{low:?} to {high:?}")));
+        }
+        let side = |v: f64| ((v / downsample).round() as u32).clamp(1, map.panel_px);
+        Ok(Self { corner: low, downsample, size: Size::new(side(w), side(h)) })
     }
-    text(image, x, y + 14, 1, BLACK, &number(low));
-    let words = number(high);
-    text(image, x + width - text_width(&words, 1), y + 14, 1, BLACK, &words);
+
+    fn place(&self, p: Point<Level0>) -> (f64, f64) {
+        ((p.x - self.corner.0) / self.downsample, (p.y - self.corner.1) / self.downsample)
+    }
+
+    /// The slide made pale, or white.
+    fn picture(&self, background: Option<(&RgbImage, f64)>) -> RgbImage {
+        let white = || RgbImage::from_pixel(self.size.width, self.size.height, image::Rgb(WHITE));
+        let Some((picture, _)) = background.filter(|(p, _)| p.width() > 0 && p.height() > 0) else { return white() };
+        let window = Window { x0: 0.0, y0: 0.0, x1: f64::from(picture.width()), y1: f64::from(picture.height()) };
+        let mut pale = resample(picture, window, self.size);
+        for v in pale.iter_mut() {
+            *v = (255.0 - (255.0 - f64::from(*v)) * PALE).round() as u8;
+        }
+        pale
+    }
+}
+
+/// The area of all finite places with a margin.
+fn bounds(map: &GeneMap<'_>) -> ((f64, f64), (f64, f64)) {
+    let all = || map.spots.centres.iter().chain(map.cells.centroids).filter(|p| p.is_finite());
+    if all().next().is_none() {
+        return ((0.0, 0.0), (1.0, 1.0));
+    }
+    let least = |f: fn(&Point<Level0>) -> f64| all().map(f).fold(f64::INFINITY, f64::min);
+    let (x0, y0) = (least(|p| p.x), least(|p| p.y));
+    let (x1, y1) = (-least(|p| -p.x), -least(|p| -p.y));
+    let margin = (0.04 * (x1 - x0).max(y1 - y0)).max(map.spots.radius_px);
+    ((x0 - margin, y0 - margin), (x1 + margin, y1 + margin))
+}
+
+/// The values that the two ends of a colour bar stand for; `None` if there are no finite values.
+struct Range(Option<(f64, f64)>);
+
+impl Range {
+    fn of(values: &[f32]) -> Self {
+        let mut finite: Vec<f64> = values.iter().map(|&v| f64::from(v)).filter(|v| v.is_finite()).collect();
+        finite.sort_unstable_by(f64::total_cmp);
+        let Some(last) = finite.len().checked_sub(1) else { return Self(None) };
+        let at = |share: f64| {
+            let place = share * last as f64;
+            let (i, t) = (place as usize, place.fract());
+            finite[i] + (finite[(i + 1).min(last)] - finite[i]) * t
+        };
+        Self(Some((at(TAILS.0), at(TAILS.1))))
+    }
+
+    /// A constant takes the middle of the bar.
+    fn colour(&self, value: f64) -> Rgb {
+        match self.0 {
+            Some((low, high)) if high > low => colour_of((value - low) / (high - low)),
+            Some(_) => colour_of(0.5),
+            None => GREY,
+        }
+    }
+}
+
+struct Layout {
+    dot: u32,
+    gap: u32,
+    panel: Size,
+}
+
+impl Layout {
+    fn width(&self) -> u32 {
+        2 * self.panel.width + 3 * self.gap
+    }
+
+    fn panel_top(&self) -> u32 {
+        2 * self.gap + text_height(2 * self.dot)
+    }
+
+    fn bar_height(&self) -> u32 {
+        5 * self.dot
+    }
+
+    fn height(&self) -> u32 {
+        self.panel_top() + self.panel.height + 4 * self.gap + self.bar_height() + 2 * text_height(self.dot)
+    }
+
+    /// Label, colour bar and the values at its ends, below a panel.
+    fn footer(&self, canvas: &mut Canvas, left: u32, label: &str, range: &Range) {
+        let (width, dot) = (self.panel.width, self.dot);
+        let label = shortened(label, width, dot);
+        let top = i64::from(self.panel_top() + self.panel.height + self.gap);
+        let x = i64::from(left);
+        let middle = x + i64::from(width / 2);
+        canvas.text((middle, top), &label, dot, BLACK, Align::Centre);
+        let bar = top + i64::from(text_height(dot) + self.gap);
+        let words = bar + i64::from(self.bar_height() + self.gap / 2);
+        let Some((low, high)) = range.0 else {
+            canvas.text((middle, bar), "no values", dot, BLACK, Align::Centre);
+            return;
+        };
+        for i in 0..width {
+            let share = (f64::from(i) + 0.5) / f64::from(width);
+            let colour = range.colour(low + (high - low) * share);
+            canvas.rectangle(x + i64::from(i), bar, 1, i64::from(self.bar_height()), colour, 1.0);
+        }
+        if high > low {
+            canvas.text((x, words), &short_number(low), dot, BLACK, Align::Left);
+            canvas.text((x + i64::from(width), words), &short_number(high), dot, BLACK, Align::Right);
+        } else {
+            canvas.text((middle, words), &format!("all {}", short_number(low)), dot, BLACK, Align::Centre);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(x: f64, y: f64) -> Point<Level0> {
-        Point::new(x, y)
-    }
-
     #[test]
-    fn discs_and_dots_have_their_colours_at_their_places() {
-        let (spots, cells) = ([at(100.0, 100.0), at(300.0, 300.0)], [at(200.0, 100.0), at(50.0, 350.0)]);
-        let map = GeneMap {
-            title: "ERBB2".into(),
-            background: Some((RgbImage::from_pixel(200, 200, Rgb([200, 150, 180])), 2.0)),
-            spots: &spots,
-            spot_radius_px: 20.0,
-            spot_values: &[0.0, 5.0],
-            cells: &cells,
-            cell_values: &[1.0, f32::NAN],
-        };
-        let image = gene_map(&map).unwrap();
-        let (left, right) = (MARGIN as u32, 2 * MARGIN as u32 + 200);
-        let top = HEAD as u32;
-        assert_eq!(*image.get_pixel(left + 50, top + 50), colour(0.0));
-        assert_eq!(*image.get_pixel(left + 150, top + 150), colour(1.0));
-        assert_eq!(*image.get_pixel(right + 100, top + 50), colour(0.0)); // all values equal
-        assert_eq!(*image.get_pixel(right + 25, top + 175), crate::colour::MISSING);
-        assert_eq!(*image.get_pixel(left + 5, top + 5), Rgb([237, 220, 230])); // the slide, pale
-    }
-
-    #[test]
-    fn nothing_and_nonsense_are_drawn_too() {
-        let mut map = GeneMap {
-            title: String::new(),
-            background: None,
-            spots: &[],
-            spot_radius_px: f64::NAN,
-            spot_values: &[],
-            cells: &[],
-            cell_values: &[],
-        };
-        gene_map(&map).unwrap();
-        let far = [at(f64::INFINITY, 1.0), at(-5.0, 1e9)];
-        map.spots = &far;
-        assert!(gene_map(&map).is_err());
-        map.spot_values = &[1.0, f32::INFINITY];
-        map.spot_radius_px = 1e12;
-        gene_map(&map).unwrap();
+    fn ranges_cut_the_tails_and_leave_out_what_is_no_number() {
+        let mut values: Vec<f32> = (0..=100).map(|i| i as f32).collect();
+        values.extend([f32::NAN, f32::INFINITY]);
+        assert_eq!(Range::of(&values).0, Some((2.0, 98.0)));
+        assert_eq!(Range::of(&[f32::NAN]).0, None);
+        assert_eq!(Range::of(&[3.0]).colour(3.0), colour_of(0.5));
     }
 }

@@ -1,34 +1,47 @@
-//! Pictures of slides, cells and genes, as [`RgbImage`]s and PNG files.
+//! Pictures of slides, cells and genes, as PNG.
 //!
-//! | function | picture |
-//! |---|---|
-//! | [`detection_overlay`] | the outlines of nuclei on the slide, or on a part of it |
-//! | [`gene_map`] | a gene: measured spots beside predicted cells |
-//! | [`loss_curve`] | training and validation loss by epoch |
+//! * [`detection_overlay`]: cells over their slide;
+//! * [`gene_map`]: measured spots beside predicted cells;
+//! * [`loss_curve`]: training and validation loss;
+//! * [`save_png`]: writes any of them, whole or not at all.
 //!
-//! Pictures show results and compute none. Colours are a map from dark blue over green to yellow whose lightness rises
-//! throughout, so that it reads in grey and by the colour-blind; what is no number is drawn grey.
+//! Results are read here, never computed: no metric, no normalisation. Colours can be told apart by the colour-blind.
 //!
 //! ```
-//! let curve = scellst_report::loss_curve(&[(1, 0.9, 1.0), (2, 0.5, 0.7), (3, 0.4, 0.6)]);
-//! assert!(curve.width() > 300);
+//! use scellst_report::{CellValues, GeneMap, SpotValues, gene_map};
+//! use scellst_types::Point;
+//!
+//! let spots = [Point::new(100.0, 100.0), Point::new(300.0, 100.0)];
+//! let cells = [Point::new(90.0, 110.0), Point::new(110.0, 95.0), Point::new(310.0, 100.0)];
+//! let picture = gene_map(&GeneMap {
+//!     title: "ERBB2",
+//!     background: None,
+//!     mpp: Some(0.5),
+//!     spots: SpotValues { centres: &spots, radius_px: 50.0, values: &[1.0, 3.0] },
+//!     cells: CellValues { centroids: &cells, values: &[0.9, 1.2, 2.8] },
+//!     panel_px: 400,
+//! })?;
+//! assert!(picture.width() > 800);
+//! # Ok::<(), scellst_report::ReportError>(())
 //! ```
 //!
-//! Not a plotting library: three kinds of picture, no axes to configure.
+//! When not to use it: for figures of a paper (use matplotlib or scanpy on the h5ad), for looking around in a slide
+//! (use QuPath on the GeoJSON).
 #![forbid(unsafe_code)]
 
 mod canvas;
 mod colour;
-mod curve;
 mod error;
 mod font;
 mod gene_map;
+mod loss;
 mod overlay;
-mod png;
+mod save;
 
-pub use curve::loss_curve;
+pub use colour::{Rgb, class_colour, colour_of};
 pub use error::ReportError;
-pub use gene_map::{GeneMap, gene_map};
+pub use gene_map::{CellValues, GeneMap, SpotValues, gene_map};
 pub use image::RgbImage;
+pub use loss::loss_curve;
 pub use overlay::{OverlayOptions, detection_overlay};
-pub use png::save_png;
+pub use save::save_png;

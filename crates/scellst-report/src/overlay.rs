@@ -1,90 +1,154 @@
-use image::{Rgb, RgbImage};
+use image::RgbImage;
 use scellst_cells::Cells;
 use scellst_slide::{Slide, Window, resample};
 use scellst_types::{Level0, Point, Rect, Size};
 
 use crate::ReportError;
-use crate::canvas::{BLACK, WHITE, disc, fill, line, text};
+use crate::canvas::{Align, Canvas, scale_bar, text_height, text_width};
+use crate::colour::{BLACK, Rgb, WHITE, class_colour};
 
-const OUTLINE: Rgb<u8> = Rgb([0, 200, 60]);
-/// Outlines narrower than this are dots, pixels of the picture.
-const SMALLEST_OUTLINE: f64 = 5.0;
-
-/// What an overlay shows.
-#[derive(Debug, Clone)]
+/// How detected cells are shown.
+#[derive(Debug, Clone, PartialEq)]
 pub struct OverlayOptions {
-    /// A part of the slide, level-0 pixels; the whole otherwise.
+    /// The part of the slide that is shown, level-0 px; `None` = all of it. What reaches beyond the slide is cut off.
     pub rect: Option<Rect<Level0>>,
-    /// Longer side of the picture at most, pixels.
+    /// Longer side of the picture, px, 16 to 16,384; smaller if there are no more pixels than that.
     pub max_side_px: u32,
-    /// How many times a part may be enlarged to fill that.
-    pub max_zoom: f64,
+    /// A bar of a round length, if the slide knows its resolution.
+    pub scale_bar: bool,
 }
 
 impl Default for OverlayOptions {
+    /// The whole slide in 2,000 px, with a scale bar.
     fn default() -> Self {
-        Self { rect: None, max_side_px: 2000, max_zoom: 4.0 }
+        Self { rect: None, max_side_px: 2000, scale_bar: true }
     }
 }
 
-/// The cells on the slide: green outlines, dots where they would be too small to see, and a scale bar.
+/// Outlines narrower than this in the picture are drawn as dots, px.
+const LEAST_OUTLINE: f64 = 5.0;
+/// Words are this many pixels a dot for so many pixels of picture.
+const DOT_PER_SIDE: u32 = 600;
+
+/// Draws cells over their slide: outlines where they are large enough to see, dots where not; one colour a class, with
+/// a legend, and a scale bar.
+///
+/// Memory: the part of the slide at the level next finer than the picture.
 ///
 /// # Errors
-/// [`ReportError::Outside`] for a part that is not on the slide, [`ReportError::Slide`] if it cannot be read.
+/// [`ReportError::Misuse`] if the rectangle does not touch the slide or the size is out of range;
+/// [`ReportError::Slide`] if the slide cannot be read.
 pub fn detection_overlay(slide: &Slide, cells: &Cells, options: &OverlayOptions) -> Result<RgbImage, ReportError> {
-    let size = slide.size();
-    let outside = || ReportError::Outside { area: format!("{:?}", options.rect), slide: size.to_string() };
-    let far = Point::new(f64::from(size.width), f64::from(size.height));
-    let whole = Rect::new(Point::new(0.0, 0.0), far).map_err(|_| outside())?;
-    let rect = match options.rect {
-        None => whole,
-        Some(r) => r.intersection(&whole).filter(|r| r.width() >= 1.0 && r.height() >= 1.0).ok_or_else(outside)?,
+    if !(16..=16_384).contains(&options.max_side_px) {
+        return Err(ReportError::misuse("max_side_px", "16 to 16384", options.max_side_px));
+    }
+    let view = View::new(slide, options)?;
+    let mut canvas = Canvas { image: view.picture };
+    let place = |p: [f64; 2]| ((p[0] - view.corner.x) / view.scale.0, (p[1] - view.corner.y) / view.scale.1);
+    let visible = visible_cells(cells, &view.rect);
+
+    let extent = |i: &usize| {
+        let ring = cells.outline(*i);
+        let span = |k: usize| {
+            let (low, high) = ring.iter().fold((f32::MAX, f32::MIN), |b, c| (b.0.min(c[k]), b.1.max(c[k])));
+            f64::from(high - low)
+        };
+        (!ring.is_empty()).then(|| span(0).max(span(1)) / view.scale.0)
     };
-    let zoom = (f64::from(options.max_side_px.max(16)) / rect.width().max(rect.height())).min(options.max_zoom);
-    let mut image = picture(slide, rect, zoom)?;
-    let place = |x: f64, y: f64| ((x - rect.min().x) * zoom, (y - rect.min().y) * zoom);
-    for (i, c) in cells.centroids().iter().enumerate() {
-        let outline = cells.outline(i);
-        let (x, y) = place(c.x, c.y);
-        let extent = outline
-            .iter()
-            .map(|p| (f64::from(p[0]) - c.x).abs().max((f64::from(p[1]) - c.y).abs()))
-            .fold(0.0, f64::max);
-        if outline.len() < 3 || 2.0 * extent * zoom < SMALLEST_OUTLINE {
-            disc(&mut image, x, y, 1.0, OUTLINE);
-            continue;
-        }
-        for (k, a) in outline.iter().enumerate() {
-            let b = outline[(k + 1) % outline.len()];
-            let at = |p: &[f32; 2]| place(f64::from(p[0]), f64::from(p[1]));
-            line(&mut image, at(a), at(&b), OUTLINE);
+    let mut extents: Vec<f64> = visible.iter().filter_map(extent).collect();
+    extents.sort_unstable_by(f64::total_cmp);
+    let outlines = extents.get(extents.len() / 2).is_some_and(|&median| median >= LEAST_OUTLINE);
+
+    let names = cells.class_names();
+    let colour = |i: usize| {
+        let class = cells.class(i).and_then(|c| names.iter().position(|n| n == c));
+        class.map_or(UNCLASSED, class_colour)
+    };
+    for &i in &visible {
+        let ring = cells.outline(i);
+        if outlines && !ring.is_empty() {
+            let corners: Vec<_> = ring.iter().map(|c| place([f64::from(c[0]), f64::from(c[1])])).collect();
+            canvas.ring(&corners, 1.2, colour(i));
+        } else if let Some(c) = cells.centroids().get(i) {
+            canvas.disc(place([c.x, c.y]), if outlines { 2.5 } else { 1.2 }, colour(i));
         }
     }
-    if let Some(mpp) = slide.mpp() {
-        scale_bar(&mut image, zoom / mpp.value.x());
+
+    let (width, height) = canvas.image.dimensions();
+    let dot = (width.max(height) / DOT_PER_SIDE).clamp(1, 4);
+    if options.scale_bar
+        && let Some(mpp) = slide.mpp()
+    {
+        scale_bar(&mut canvas, 0, height, width, mpp.value.x() * view.scale.0, dot);
     }
-    Ok(image)
+    legend(&mut canvas, names, dot);
+    Ok(canvas.image)
 }
 
-/// A part of the slide at `zoom` pixels a level-0 pixel.
-fn picture(slide: &Slide, rect: Rect<Level0>, zoom: f64) -> Result<RgbImage, ReportError> {
-    let level = slide.level_for_downsample((1.0 / zoom).max(1.0));
-    let region = level.region_covering(rect);
-    let read = slide.read(&region)?;
-    let ((x0, y0), (x1, y1)) = (region.from_level0(rect.min()), region.from_level0(rect.max()));
-    let side = |v: f64| ((v * zoom).round() as u32).max(1);
-    Ok(resample(&read, Window { x0, y0, x1, y1 }, Size::new(side(rect.width()), side(rect.height()))))
+/// Of cells without a class: far from pink and violet.
+const UNCLASSED: Rgb = [0, 200, 90];
+
+/// The cells whose centroid lies in the rectangle or a little beside it.
+fn visible_cells(cells: &Cells, rect: &Rect<Level0>) -> Vec<usize> {
+    let margin = 0.05 * rect.width().max(rect.height());
+    let near = |p: &Point<Level0>| {
+        (rect.min().x - margin..rect.max().x + margin).contains(&p.x)
+            && (rect.min().y - margin..rect.max().y + margin).contains(&p.y)
+    };
+    (0..cells.len()).filter(|&i| cells.centroids().get(i).is_some_and(near)).collect()
 }
 
-/// A bar of a round number of um, a tenth to a quarter of the width.
-pub(crate) fn scale_bar(image: &mut RgbImage, px_per_um: f64) {
-    let widest = f64::from(image.width()) / 4.0 / px_per_um;
-    let decade = 10f64.powf(widest.log10().floor());
-    let um = [5.0, 2.0, 1.0].iter().map(|f| f * decade).find(|um| *um <= widest).unwrap_or(decade);
-    let length = (um * px_per_um).round() as i64;
-    let y = i64::from(image.height()) - 16;
-    let words = if um >= 1000.0 { format!("{} mm", um / 1000.0) } else { format!("{um} um") };
-    fill(image, 8, y - 16, length.max(words.len() as i64 * 6) + 8, 26, WHITE);
-    fill(image, 12, y, length, 4, BLACK);
-    text(image, 12, y - 11, 1, BLACK, &words);
+fn legend(canvas: &mut Canvas, names: &[String], dot: u32) {
+    if names.is_empty() {
+        return;
+    }
+    let line = i64::from(text_height(dot) + 3 * dot);
+    let pad = i64::from(3 * dot);
+    let widest = names.iter().map(|n| text_width(n, dot)).max().unwrap_or(0);
+    let full = i64::from(widest) + 4 * pad + line;
+    let left = i64::from(canvas.image.width()) - full - pad;
+    canvas.rectangle(left, pad, full, line * names.len() as i64 + 2 * pad, WHITE, 0.8);
+    for (i, name) in names.iter().enumerate() {
+        let y = 2 * pad + i as i64 * line;
+        let middle = (y + i64::from(text_height(dot)) / 2) as f64;
+        canvas.disc(((left + pad + line / 2) as f64, middle), 3.0 * f64::from(dot), class_colour(i));
+        canvas.text((left + 2 * pad + line, y), name, dot, BLACK, Align::Left);
+    }
+}
+
+/// A part of the slide in the size of the picture.
+struct View {
+    picture: RgbImage,
+    rect: Rect<Level0>,
+    corner: Point<Level0>,
+    /// Level-0 px to a pixel of the picture.
+    scale: (f64, f64),
+}
+
+impl View {
+    fn new(slide: &Slide, options: &OverlayOptions) -> Result<Self, ReportError> {
+        let size = slide.size();
+        let whole = Rect::new(Point::new(0.0, 0.0), Point::new(f64::from(size.width), f64::from(size.height)))
+            .map_err(|e| ReportError::misuse("slide", "a size", e))?;
+        let asked = options.rect.unwrap_or(whole);
+        let rect = whole.intersection(&asked).ok_or_else(|| {
+            let found = format!("{:?} to {:?}", asked.min(), asked.max());
+            ReportError::misuse("rect", format!("a part of the slide of {size} px"), found)
+        })?;
+        let downsample = (rect.width().max(rect.height()) / f64::from(options.max_side_px)).max(1.0);
+        let side = |v: f64| (v / downsample).round().max(1.0) as u32;
+        let out = Size::new(side(rect.width()), side(rect.height()));
+        let picture = if rect == whole {
+            // Shrinks tile by tile: a slide of one level need not fit into memory.
+            slide.thumbnail(options.max_side_px)?.0
+        } else {
+            let region = slide.level_for_downsample(downsample).region_covering(rect);
+            let pixels = slide.read(&region)?;
+            let ((x0, y0), (x1, y1)) = (region.from_level0(rect.min()), region.from_level0(rect.max()));
+            resample(&pixels, Window { x0, y0, x1, y1 }, out)
+        };
+        let scale =
+            (rect.width() / f64::from(picture.width().max(1)), rect.height() / f64::from(picture.height().max(1)));
+        Ok(Self { picture, rect, corner: rect.min(), scale })
+    }
 }
