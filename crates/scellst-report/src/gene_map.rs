@@ -32,7 +32,7 @@ pub struct GeneMap<'a> {
     /// The heading, usually the gene's name.
     pub title: &'a str,
     /// The whole slide as a small picture and how many level-0 px one of its pixels stands for
-    /// (what `Slide::thumbnail` gives). Without it the panels show the area that the values span.
+    /// (what `Slide::thumbnail` gives). The panels show the part of it where the values lie.
     pub background: Option<(&'a RgbImage, f64)>,
     /// Resolution of level 0, um/px, for a scale bar.
     pub mpp: Option<f64>,
@@ -58,7 +58,7 @@ pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
     check(map)?;
     let frame = Frame::new(map)?;
     let dot = (map.panel_px / 400).clamp(1, 6);
-    let layout = Layout { dot, gap: 6 * dot, panel: frame.size };
+    let layout = Layout { dot, gap: 10 * dot, panel: frame.size };
     let mut canvas = Canvas::new(layout.width(), layout.height(), WHITE);
     let title = shortened(map.title, layout.width() - 2 * layout.gap, 2 * dot);
     let middle = i64::from(layout.width() / 2);
@@ -128,14 +128,17 @@ struct Frame {
 }
 
 impl Frame {
+    /// The area of the places, as far as it lies on the background; the whole background if there is nothing there.
     fn new(map: &GeneMap<'_>) -> Result<Self, ReportError> {
-        let (low, high) = match map.background {
-            Some((picture, downsample)) => {
-                let side = |n: u32| f64::from(n.max(1)) * downsample;
-                ((0.0, 0.0), (side(picture.width()), side(picture.height())))
+        let (mut low, mut high) = bounds(map).unwrap_or(((0.0, 0.0), (1.0, 1.0)));
+        if let Some((picture, downsample)) = map.background {
+            let end = [picture.width(), picture.height()].map(|n| f64::from(n.max(1)) * downsample);
+            low = (low.0.max(0.0), low.1.max(0.0));
+            high = (high.0.min(end[0]), high.1.min(end[1]));
+            if bounds(map).is_none() || low.0 >= high.0 || low.1 >= high.1 {
+                (low, high) = ((0.0, 0.0), (end[0], end[1]));
             }
-            None => bounds(map),
-        };
+        }
         let (w, h) = (high.0 - low.0, high.1 - low.1);
         let downsample = w.max(h) / f64::from(map.panel_px);
         if !(downsample.is_finite() && downsample > 0.0) {
@@ -152,8 +155,12 @@ impl Frame {
     /// The slide made pale, or white.
     fn picture(&self, background: Option<(&RgbImage, f64)>) -> RgbImage {
         let white = || RgbImage::from_pixel(self.size.width, self.size.height, image::Rgb(WHITE));
-        let Some((picture, _)) = background.filter(|(p, _)| p.width() > 0 && p.height() > 0) else { return white() };
-        let window = Window { x0: 0.0, y0: 0.0, x1: f64::from(picture.width()), y1: f64::from(picture.height()) };
+        let shown = background.filter(|(p, _)| p.width() > 0 && p.height() > 0);
+        let Some((picture, downsample)) = shown else { return white() };
+        let ratio = self.downsample / downsample;
+        let (x0, y0) = (self.corner.0 / downsample, self.corner.1 / downsample);
+        let (x1, y1) = (x0 + f64::from(self.size.width) * ratio, y0 + f64::from(self.size.height) * ratio);
+        let window = Window { x0, y0, x1, y1 };
         let mut pale = resample(picture, window, self.size);
         for v in pale.iter_mut() {
             *v = (255.0 - (255.0 - f64::from(*v)) * PALE).round() as u8;
@@ -162,17 +169,15 @@ impl Frame {
     }
 }
 
-/// The area of all finite places with a margin.
-fn bounds(map: &GeneMap<'_>) -> ((f64, f64), (f64, f64)) {
+/// The area of all finite places with a margin, if there are any.
+fn bounds(map: &GeneMap<'_>) -> Option<((f64, f64), (f64, f64))> {
     let all = || map.spots.centres.iter().chain(map.cells.centroids).filter(|p| p.is_finite());
-    if all().next().is_none() {
-        return ((0.0, 0.0), (1.0, 1.0));
-    }
+    all().next()?;
     let least = |f: fn(&Point<Level0>) -> f64| all().map(f).fold(f64::INFINITY, f64::min);
     let (x0, y0) = (least(|p| p.x), least(|p| p.y));
     let (x1, y1) = (-least(|p| -p.x), -least(|p| -p.y));
     let margin = (0.04 * (x1 - x0).max(y1 - y0)).max(map.spots.radius_px);
-    ((x0 - margin, y0 - margin), (x1 + margin, y1 + margin))
+    Some(((x0 - margin, y0 - margin), (x1 + margin, y1 + margin)))
 }
 
 /// The values that the two ends of a colour bar stand for; `None` if there are no finite values.

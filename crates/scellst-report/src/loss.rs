@@ -46,9 +46,9 @@ pub fn loss_curve(points: &[(u32, f64, f64)]) -> RgbImage {
     canvas.text((middle, bottom as i64 + 28), "epoch", DOT, BLACK, Align::Centre);
     type Pick = fn(&(u32, f64, f64)) -> f64;
     let series: [(&str, Rgb, Pick, f64); 2] =
-        [("training", TRAIN, |p| p.1, left + 60.0), ("validation", VALIDATION, |p| p.2, left + 300.0)];
+        [("training", TRAIN, |p| p.1, left + 40.0), ("validation", VALIDATION, |p| p.2, left + 200.0)];
     for (name, colour, pick, at) in series {
-        canvas.line((at - 40.0, 24.0), (at - 10.0, 24.0), 3.0, colour);
+        canvas.line((at - 36.0, 24.0), (at - 8.0, 24.0), 3.0, colour);
         canvas.text((at as i64, 24 - half), name, DOT, BLACK, Align::Left);
         let place = |p: &(u32, f64, f64)| (x(p.0), y(pick(p)));
         for pair in points.windows(2).filter(|pair| pair.iter().all(|p| pick(p).is_finite())) {

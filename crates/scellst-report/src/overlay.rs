@@ -12,7 +12,7 @@ use crate::colour::{BLACK, Rgb, WHITE, class_colour};
 pub struct OverlayOptions {
     /// The part of the slide that is shown, level-0 px; `None` = all of it. What reaches beyond the slide is cut off.
     pub rect: Option<Rect<Level0>>,
-    /// Longer side of the picture, px, 16 to 16,384; smaller if there are no more pixels than that.
+    /// Longer side of the picture, px, 16 to 16,384. The whole slide is not enlarged, a part of it at most three times.
     pub max_side_px: u32,
     /// A bar of a round length, if the slide knows its resolution.
     pub scale_bar: bool,
@@ -27,6 +27,10 @@ impl Default for OverlayOptions {
 
 /// Outlines narrower than this in the picture are drawn as dots, px.
 const LEAST_OUTLINE: f64 = 5.0;
+/// A dot's radius, um, and without a resolution, px of the picture.
+const DOT_RADIUS: (f64, f64) = (4.0, 1.2);
+/// How many times a part of a slide is enlarged at most, so that small nuclei show.
+const MOST_ENLARGED: f64 = 3.0;
 /// Words are this many pixels a dot for so many pixels of picture.
 const DOT_PER_SIDE: u32 = 600;
 
@@ -59,6 +63,8 @@ pub fn detection_overlay(slide: &Slide, cells: &Cells, options: &OverlayOptions)
     extents.sort_unstable_by(f64::total_cmp);
     let outlines = extents.get(extents.len() / 2).is_some_and(|&median| median >= LEAST_OUTLINE);
 
+    let um_per_px = slide.mpp().map(|mpp| mpp.value.x() * view.scale.0);
+    let radius = um_per_px.map_or(DOT_RADIUS.1, |um| (DOT_RADIUS.0 / um).clamp(0.6, 2.5));
     let names = cells.class_names();
     let colour = |i: usize| {
         let class = cells.class(i).and_then(|c| names.iter().position(|n| n == c));
@@ -70,23 +76,23 @@ pub fn detection_overlay(slide: &Slide, cells: &Cells, options: &OverlayOptions)
             let corners: Vec<_> = ring.iter().map(|c| place([f64::from(c[0]), f64::from(c[1])])).collect();
             canvas.ring(&corners, 1.2, colour(i));
         } else if let Some(c) = cells.centroids().get(i) {
-            canvas.disc(place([c.x, c.y]), if outlines { 2.5 } else { 1.2 }, colour(i));
+            canvas.disc(place([c.x, c.y]), if outlines { 2.5 } else { radius }, colour(i));
         }
     }
 
     let (width, height) = canvas.image.dimensions();
     let dot = (width.max(height) / DOT_PER_SIDE).clamp(1, 4);
     if options.scale_bar
-        && let Some(mpp) = slide.mpp()
+        && let Some(um_per_px) = um_per_px
     {
-        scale_bar(&mut canvas, 0, height, width, mpp.value.x() * view.scale.0, dot);
+        scale_bar(&mut canvas, 0, height, width, um_per_px, dot);
     }
     legend(&mut canvas, names, dot);
     Ok(canvas.image)
 }
 
 /// Of cells without a class: far from pink and violet.
-const UNCLASSED: Rgb = [0, 200, 90];
+const UNCLASSED: Rgb = [40, 225, 90];
 
 /// The cells whose centroid lies in the rectangle or a little beside it.
 fn visible_cells(cells: &Cells, rect: &Rect<Level0>) -> Vec<usize> {
@@ -135,7 +141,8 @@ impl View {
             let found = format!("{:?} to {:?}", asked.min(), asked.max());
             ReportError::misuse("rect", format!("a part of the slide of {size} px"), found)
         })?;
-        let downsample = (rect.width().max(rect.height()) / f64::from(options.max_side_px)).max(1.0);
+        let least = if rect == whole { 1.0 } else { 1.0 / MOST_ENLARGED };
+        let downsample = (rect.width().max(rect.height()) / f64::from(options.max_side_px)).max(least);
         let side = |v: f64| (v / downsample).round().max(1.0) as u32;
         let out = Size::new(side(rect.width()), side(rect.height()));
         let picture = if rect == whole {

@@ -52,7 +52,7 @@ fn outlines_lie_where_the_cells_are_in_their_class_colour() {
     assert!(edge(280, 200, class_colour(0)) && edge(320, 200, class_colour(0)));
     assert!(edge(680, 500, class_colour(1)));
     assert_eq!(image.get_pixel(300, 200).0, WHITE);
-    assert!(count(&image, [0, 200, 90], 875..925, 575..625) > 50);
+    assert!(count(&image, [40, 225, 90], 875..925, 575..625) > 50);
     assert_eq!(count(&image, class_colour(0), 400..800, 100..400), 0);
 }
 
@@ -118,7 +118,8 @@ fn discs_have_their_values_colour_at_their_centre() {
     let background = RgbImage::from_pixel(100, 50, image::Rgb([200, 100, 150]));
     let spots = [at(200.0, 200.0), at(500.0, 200.0), at(800.0, 200.0), at(500.0, 400.0), at(f64::NAN, 0.0)];
     let values = [0.0, 1.0, 2.0, f32::NAN, 1.0];
-    let cells = [at(100.0, 100.0), at(900.0, 400.0)];
+    // Cells in two corners, so that the panels show the whole background.
+    let cells = [at(20.0, 20.0), at(980.0, 480.0)];
     let image = gene_map(&GeneMap {
         background: Some((&background, 10.0)),
         mpp: Some(0.5),
@@ -141,9 +142,28 @@ fn discs_have_their_values_colour_at_their_centre() {
     // The right panel begins one gap after the left one ends.
     let right = left + 400 + left;
     let cell = |x: f64, y: f64| image.get_pixel(right + (x * 0.4) as u32, top + (y * 0.4) as u32).0;
-    assert_eq!(cell(100.0, 100.0), colour_of(0.0));
-    assert_eq!(cell(900.0, 400.0), colour_of(1.0));
+    assert_eq!(cell(20.0, 20.0), colour_of(0.0));
+    assert_eq!(cell(980.0, 480.0), colour_of(1.0));
     assert_eq!(cell(500.0, 200.0), pale);
+}
+
+#[test]
+fn panels_show_the_part_of_the_background_where_the_values_lie() {
+    // Dark on its left half.
+    let background = RgbImage::from_fn(100, 100, |x, _| image::Rgb(if x < 50 { [0; 3] } else { WHITE }));
+    let shown = |spots: &[Point<Level0>]| {
+        let values = vec![1.0; spots.len()];
+        gene_map(&GeneMap { background: Some((&background, 10.0)), ..map(spots, &values, &[], &[]) }).unwrap()
+    };
+    let dark = |image: &RgbImage| image.pixels().filter(|p| p.0 == [166; 3]).count() as f64 / 400.0 / 400.0;
+    let right = shown(&[at(700.0, 300.0), at(900.0, 500.0)]);
+    assert_eq!(dark(&right), 0.0);
+    let left = shown(&[at(100.0, 300.0), at(300.0, 500.0)]);
+    assert!(dark(&left) > 1.5);
+    // Nothing there, or nothing on the slide: all of it.
+    for image in [shown(&[]), shown(&[at(5000.0, 5000.0)])] {
+        assert!((dark(&image) - 1.0).abs() < 0.05, "{}", dark(&image));
+    }
 }
 
 #[test]

@@ -11,9 +11,9 @@ pub enum GeneRole {
     /// High in one type of cell (the index in [`SimConfig::types`]); every second marker also goes with the nucleus's
     /// area.
     Marker(usize),
-    /// Goes with the area of the nucleus, up or down, whatever the type.
+    /// Goes with the area of the nucleus, up or down: how it compares with all cells and with its own type.
     Size,
-    /// Goes with the density of haematoxylin in the nucleus, up or down, whatever the type.
+    /// Goes with the density of haematoxylin in the nucleus, up or down, in the same way.
     Chromatin,
     /// The same in all cells.
     Housekeeping,
@@ -49,24 +49,29 @@ pub struct Programme {
     density: Trait,
 }
 
-/// Mean and standard deviation over cells of all types alike.
-#[derive(Debug, Clone, Copy)]
+/// A trait's mean and standard deviation over cells of all types alike, and in each type.
+#[derive(Debug, Clone)]
 struct Trait {
-    mean: f64,
-    sd: f64,
+    all: (f64, f64),
+    types: Vec<(f64, f64)>,
 }
 
 impl Trait {
     /// Of a mixture in equal parts of normal distributions.
-    fn of(parts: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
-        let n = parts.clone().count().max(1) as f64;
-        let mean = parts.clone().map(|(m, _)| m).sum::<f64>() / n;
-        let variance = parts.map(|(m, sd)| (m - mean).powi(2) + sd * sd).sum::<f64>() / n;
-        Self { mean, sd: variance.sqrt().max(1e-6) }
+    fn of(types: impl Iterator<Item = (f64, f64)>) -> Self {
+        let types: Vec<(f64, f64)> = types.collect();
+        let n = types.len().max(1) as f64;
+        let mean = types.iter().map(|(m, _)| m).sum::<f64>() / n;
+        let variance = types.iter().map(|(m, sd)| (m - mean).powi(2) + sd * sd).sum::<f64>() / n;
+        Self { all: (mean, variance.sqrt()), types }
     }
 
-    fn score(&self, value: f64) -> f64 {
-        ((value - self.mean) / self.sd).clamp(-MOST, MOST)
+    /// How far a cell stands out from all cells and from its own type, in equal parts: expression then says something
+    /// of the single cell that neither its type nor its size alone does.
+    fn score(&self, value: f64, cell_type: usize) -> f64 {
+        let out = |(mean, sd): (f64, f64)| if sd > 0.0 { ((value - mean) / sd).clamp(-MOST, MOST) } else { 0.0 };
+        let own = self.types.get(cell_type).copied().unwrap_or(self.all);
+        (out(self.all) + out(own)) / std::f64::consts::SQRT_2
     }
 }
 
@@ -121,8 +126,8 @@ impl Programme {
 
     /// Expected counts of every gene in a cell of typical library size.
     pub fn expected(&self, nucleus: &Nucleus) -> Vec<f64> {
-        let area = self.area.score(nucleus.area_um2.ln());
-        let density = self.density.score(nucleus.haematoxylin);
+        let area = self.area.score(nucleus.area_um2.ln(), nucleus.cell_type);
+        let density = self.density.score(nucleus.haematoxylin, nucleus.cell_type);
         let Some(base) = self.base.get(nucleus.cell_type) else { return vec![0.0; self.genes.len()] };
         let expected = |(b, e): (&f64, &(f64, f64))| (b + e.0 * area + e.1 * density).exp();
         base.iter().zip(&self.effects).map(expected).collect()
