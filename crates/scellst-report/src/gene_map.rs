@@ -57,7 +57,7 @@ const TAILS: (f64, f64) = (0.02, 0.98);
 pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
     check(map)?;
     let frame = Frame::new(map)?;
-    let dot = (map.panel_px / 400).clamp(1, 6);
+    let dot = (map.panel_px / 350).clamp(1, 6);
     let layout = Layout { dot, gap: 10 * dot, panel: frame.size };
     let mut canvas = Canvas::new(layout.width(), layout.height(), WHITE);
     let title = shortened(map.title, layout.width() - 2 * layout.gap, 2 * dot);

@@ -32,7 +32,7 @@ const DOT_RADIUS: (f64, f64) = (4.0, 1.2);
 /// How many times a part of a slide is enlarged at most, so that small nuclei show.
 const MOST_ENLARGED: f64 = 3.0;
 /// Words are this many pixels a dot for so many pixels of picture.
-const DOT_PER_SIDE: u32 = 600;
+const DOT_PER_SIDE: u32 = 450;
 
 /// Draws cells over their slide: outlines where they are large enough to see, dots where not; one colour a class, with
 /// a legend, and a scale bar.
