@@ -78,9 +78,8 @@ fn main() -> ExitCode {
         let outcome = train(&[section], &prepared_as, &encoder, &options, &Device::Cpu, &console)?;
         console.finish();
         outcome.bundle.save(&out.join("model"), None)?;
-        let curve: Vec<_> =
-            outcome.training.history.iter().map(|e| (e.epoch, e.train_loss, e.validation_loss)).collect();
-        save_png(&loss_curve(&curve), &out.join("loss.png"))?;
+        let curve = common::curve(&outcome.training);
+        save_png(&loss_curve(&curve), out.join("loss.png"))?;
         println!("   best of {} epochs: {}", curve.len(), outcome.training.best_epoch);
 
         println!("3. predict every cell of the second, from its picture alone");
@@ -120,7 +119,7 @@ fn main() -> ExitCode {
         let middle = Point::new(f64::from(slide.size().width) / 2.0, f64::from(slide.size().height) / 2.0);
         let rect = Some(Rect::centred(middle, 500.0)?);
         let overlay = detection_overlay(&slide, predicted.cells(), &OverlayOptions { rect, ..Default::default() })?;
-        save_png(&overlay, &out.join("overlay.png"))?;
+        save_png(&overlay, out.join("overlay.png"))?;
         let genes: Vec<String> = outcome.genes.iter().take(3).map(|g| g.gene.clone()).collect();
         common::maps::write(
             &out.join("maps"),

@@ -138,9 +138,8 @@ fn main() -> ExitCode {
         }
         outcome.bundle.save_with(&args.out, args.weights.as_deref(), &[("loss.csv", curve.into_bytes())])?;
         write_gene_scores(&args.out.join("genes.csv"), &outcome.genes)?;
-        let points: Vec<_> =
-            outcome.training.history.iter().map(|e| (e.epoch, e.train_loss, e.validation_loss)).collect();
-        scellst::report::save_png(&scellst::report::loss_curve(&points), &args.out.join("loss.png"))?;
+        let curve = common::curve(&outcome.training);
+        scellst::report::save_png(&scellst::report::loss_curve(&curve), args.out.join("loss.png"))?;
 
         let kind =
             if args.validate_on.is_empty() { "held-out spots of the same sections" } else { "held-out sections" };

@@ -13,7 +13,7 @@ pub fn write(folder: &Path, pred: &Path, truth: &Path, slide: Option<&Path>, gen
     let predicted = read_matrix(pred, Some(genes))?;
     let measured = read_h5ad(truth)?;
     let values = measured.expression.log_normalised(genes)?;
-    let background = slide.map(|s| Slide::open(s)?.thumbnail(900)).transpose()?;
+    let background = slide.map(|s| Slide::open(s)?.thumbnail(1600)).transpose()?;
     for (i, gene) in genes.iter().enumerate() {
         let picture = gene_map(&GeneMap {
             title: gene.clone(),

@@ -159,6 +159,11 @@ pub fn metrics_table(scores: &scellst::metrics::GeneScores) -> String {
     text
 }
 
+/// Epoch, training and validation loss, as the chart takes them.
+pub fn curve(training: &scellst::model::Training) -> Vec<(usize, f32, f32)> {
+    training.history.iter().map(|e| (e.epoch, e.train_loss, e.validation_loss)).collect()
+}
+
 /// The most memory that the process has had, bytes (Linux only).
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -52,3 +52,22 @@ pub fn entries(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// Points all tiles of a classic little-endian TIFF's first directory at `to`; gives how many there were.
+pub fn move_tile_offsets(bytes: &mut [u8], to: u32) -> usize {
+    const TILE_OFFSETS: u16 = 324;
+    let u16_at = |b: &[u8], i: usize| u16::from_le_bytes([b[i], b[i + 1]]);
+    let u32_at = |b: &[u8], i: usize| u32::from_le_bytes([b[i], b[i + 1], b[i + 2], b[i + 3]]);
+    assert_eq!(&bytes[..4], b"II*\0");
+    let directory = u32_at(bytes, 4) as usize;
+    for n in 0..u16_at(bytes, directory) as usize {
+        let entry = directory + 2 + 12 * n;
+        if u16_at(bytes, entry) == TILE_OFFSETS {
+            let count = u32_at(bytes, entry + 4) as usize;
+            let list = if count == 1 { entry + 8 } else { u32_at(bytes, entry + 8) as usize };
+            (0..count).for_each(|k| bytes[list + 4 * k..][..4].copy_from_slice(&to.to_le_bytes()));
+            return count;
+        }
+    }
+    0
+}

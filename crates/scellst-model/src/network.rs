@@ -68,10 +68,6 @@ impl MilModel {
         self.layers.iter().flat_map(|(w, b)| [w.clone(), b.clone()]).collect()
     }
 
-    pub(crate) fn input(&self) -> &InputScale {
-        &self.input
-    }
-
     /// The last layer before softplus, of scaled features `(cells, input)`; `step` seeds dropout, `None` leaves it out.
     fn logits(&self, x: &Tensor, step: Option<u64>) -> Result<Tensor, ModelError> {
         let last = self.layers.len() - 1;

@@ -132,7 +132,7 @@ fn stops_when_told_and_says_what_is_wrong() {
     assert!(fails(&mut m, &[0], TrainConfig { patience: 0, ..config(5) }).contains("patience"));
     let diverged = fails(&mut m, &[0, 1, 2], TrainConfig { learning_rate: 1e30, ..config(50) });
     assert!(diverged.contains("diverged"), "{diverged}");
-    assert!(m.predict_cells(ndarray::Array2::zeros((2, 5)).view()).is_err());
+    assert!(m.predict_cells(Array2::zeros((2, 5)).view()).is_err());
     assert!(
         m.predict_cells(ndarray::array![[0.0, f32::NAN, 1.0]].view()).unwrap_err().to_string().contains("column 1")
     );
