@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use scellst::expr::{GeneSelection, Scaling, write_gene_scores};
+use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::TrainConfig;
 use scellst::pipeline::{
     Observer, PrepareOptions, SectionSource, TrainOptions, Validation, load_section, parse_device, prepare, train,
@@ -32,6 +32,9 @@ struct Args {
     /// hvg:K, var:K, svg:K, or a file of names
     #[arg(long, value_name = "hvg:1000|var:1000|FILE")]
     genes: GeneSelection,
+    /// Take all genes and spots, without the filters on counts
+    #[arg(long)]
+    no_filter: bool,
     /// morphology or mobilenet-v1
     #[arg(long, value_name = "NAME", default_value = "morphology")]
     encoder: String,
@@ -103,7 +106,8 @@ fn main() -> ExitCode {
 
         let console = common::Console::default();
         let begin = Instant::now();
-        let prepared_as = PrepareOptions::default();
+        let filter = if args.no_filter { FilterConfig::none() } else { FilterConfig::default() };
+        let prepared_as = PrepareOptions { filter, ..PrepareOptions::default() };
         let mut sections = Vec::new();
         for source in &sources {
             let section = prepare(load_section(source)?, &prepared_as, encoder.as_ref(), &console)

@@ -81,7 +81,12 @@ fn cells_of_an_unseen_slide_follow_the_truth() {
     assert_eq!(matrix.var_names, bundle.manifest().genes);
     assert_eq!(matrix.var.numeric["train_variance"], bundle.manifest().train_variance);
     assert!(matrix.values.iter().all(|v| *v >= 0.0));
-    assert_eq!(predicted.rows(5..9, &Quiet).unwrap(), matrix.values.slice(ndarray::s![5..9, ..]));
+    // A cell does not depend on its company, but for the order in which matrix products of another height add.
+    for (alone, together) in
+        predicted.rows(5..9, &Quiet).unwrap().iter().zip(matrix.values.slice(ndarray::s![5..9, ..]))
+    {
+        assert!((alone - together).abs() <= 1e-5 * together.max(1.0), "{alone} against {together}");
+    }
 
     let counts = truth.cell_counts();
     let expected = CsrMatrix::from_dense(truth.expected()).unwrap();

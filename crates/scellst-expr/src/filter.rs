@@ -85,6 +85,11 @@ impl fmt::Display for FilterReport {
 }
 
 impl FilterConfig {
+    /// Keeps everything.
+    pub fn none() -> Self {
+        Self { min_gene_counts: 0.0, min_gene_share: 0.0, min_observation_counts: 0.0, drop_prefixes: Vec::new() }
+    }
+
     /// Keeps what passes.
     ///
     /// # Errors

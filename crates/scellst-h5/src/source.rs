@@ -38,7 +38,9 @@ impl Source {
         if start.is_empty() {
             return Err(H5Error::broken(path, "/", "the file is empty; was its writing or copying interrupted?"));
         }
-        let file = hdf5::File::open(path).map_err(|e| {
+        // Without HDF5's lock: a child that the program starts in between inherits a writer's descriptor and with it the
+        // lock, network file systems refuse it, and files that we write appear only when they are whole.
+        let file = hdf5::File::with_options().with_fapl(|p| p.file_locking(false)).open(path).map_err(|e| {
             if start == SIGNATURE {
                 let words = one_line(e);
                 H5Error::broken(

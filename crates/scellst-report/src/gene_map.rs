@@ -6,42 +6,39 @@ use crate::ReportError;
 use crate::canvas::{Align, Canvas, scale_bar, short_number, shortened, text_height};
 use crate::colour::{BLACK, GREY, Rgb, WHITE, colour_of};
 
-/// Measured values of a gene.
-#[derive(Debug, Clone, Copy)]
-pub struct SpotValues<'a> {
-    /// Centres of the spots, level-0 px.
-    pub centres: &'a [Point<Level0>],
-    /// Radius of a spot, level-0 px.
-    pub radius_px: f64,
-    /// One value a spot; NaN is drawn grey.
-    pub values: &'a [f32],
-}
-
-/// Predicted values of a gene.
-#[derive(Debug, Clone, Copy)]
-pub struct CellValues<'a> {
-    /// Centroids of the cells, level-0 px.
-    pub centroids: &'a [Point<Level0>],
-    /// One value a cell; NaN is drawn grey.
-    pub values: &'a [f32],
-}
-
-/// What a map of a gene shows.
-#[derive(Debug, Clone, Copy)]
+/// A gene as measured and as predicted; places are level-0 px.
+#[derive(Debug, Clone)]
 pub struct GeneMap<'a> {
     /// The heading, usually the gene's name.
-    pub title: &'a str,
+    pub title: String,
     /// The whole slide as a small picture and how many level-0 px one of its pixels stands for
     /// (what `Slide::thumbnail` gives). The panels show the part of it where the values lie.
-    pub background: Option<(&'a RgbImage, f64)>,
-    /// Resolution of level 0, um/px, for a scale bar.
+    pub background: Option<(RgbImage, f64)>,
+    /// Centres of the measured spots.
+    pub spots: &'a [Point<Level0>],
+    /// Radius of a spot.
+    pub spot_radius_px: f64,
+    /// One value a spot; NaN is drawn grey.
+    pub spot_values: &'a [f32],
+    /// Centroids of the predicted cells.
+    pub cells: &'a [Point<Level0>],
+    /// One value a cell; NaN is drawn grey.
+    pub cell_values: &'a [f32],
+}
+
+/// How a map of a gene is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapOptions {
+    /// Resolution of level 0, um/px: adds a scale bar. Default none.
     pub mpp: Option<f64>,
-    /// Left panel.
-    pub spots: SpotValues<'a>,
-    /// Right panel.
-    pub cells: CellValues<'a>,
-    /// Longer side of a panel, px, 64 to 8192; 800 is a good size.
+    /// Longer side of a panel, px, 64 to 8192. Default 800.
     pub panel_px: u32,
+}
+
+impl Default for MapOptions {
+    fn default() -> Self {
+        Self { mpp: None, panel_px: 800 }
+    }
 }
 
 /// How much of the slide's colour is left behind the values.
@@ -53,23 +50,31 @@ const TAILS: (f64, f64) = (0.02, 0.98);
 /// own colour bar, from the 2nd to the 98th percentile of its finite values.
 ///
 /// # Errors
-/// [`ReportError::Misuse`] if numbers of places and values differ or a size is out of range.
+/// [`ReportError::Misuse`] if numbers of places and values differ, or a radius or downsample is not above 0.
 pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
-    check(map)?;
-    let frame = Frame::new(map)?;
-    let dot = (map.panel_px / 350).clamp(1, 6);
+    gene_map_with(map, &MapOptions::default())
+}
+
+/// As [`gene_map`], in another size or with a scale bar.
+///
+/// # Errors
+/// As [`gene_map`], and for options out of range.
+pub fn gene_map_with(map: &GeneMap<'_>, options: &MapOptions) -> Result<RgbImage, ReportError> {
+    check(map, options)?;
+    let frame = Frame::new(map, options.panel_px)?;
+    let dot = (options.panel_px / 350).clamp(1, 6);
     let layout = Layout { dot, gap: 10 * dot, panel: frame.size };
     let mut canvas = Canvas::new(layout.width(), layout.height(), WHITE);
-    let title = shortened(map.title, layout.width() - 2 * layout.gap, 2 * dot);
+    let title = shortened(&map.title, layout.width() - 2 * layout.gap, 2 * dot);
     let middle = i64::from(layout.width() / 2);
     canvas.text((middle, i64::from(layout.gap)), &title, 2 * dot, BLACK, Align::Centre);
 
-    let pale = frame.picture(map.background);
-    let spot_radius = (map.spots.radius_px / frame.downsample).clamp(1.5, 1e4);
-    let cell_radius = cell_radius(map.cells.values.len(), frame.size);
+    let pale = frame.picture(map.background.as_ref());
+    let spot_radius = (map.spot_radius_px / frame.downsample).clamp(1.5, 1e4);
+    let cell_radius = cell_radius(map.cell_values.len(), frame.size);
     let panels = [
-        ("measured, spots", map.spots.centres, map.spots.values, spot_radius),
-        ("predicted, cells", map.cells.centroids, map.cells.values, cell_radius),
+        ("measured, spots", map.spots, map.spot_values, spot_radius),
+        ("predicted, cells", map.cells, map.cell_values, cell_radius),
     ];
     for (i, (label, places, values, radius)) in (0u32..).zip(panels) {
         let left = layout.gap + i * (layout.panel.width + layout.gap);
@@ -83,7 +88,7 @@ pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
         for (place, value) in drawn().filter(|(_, v)| !v.is_nan()) {
             panel.disc(frame.place(*place), radius, range.colour(f64::from(*value)));
         }
-        if let (0, Some(mpp)) = (i, map.mpp) {
+        if let (0, Some(mpp)) = (i, options.mpp) {
             scale_bar(&mut panel, 0, frame.size.height, frame.size.width, mpp * frame.downsample, dot);
         }
         canvas.put(left, layout.panel_top(), &panel.image);
@@ -92,24 +97,24 @@ pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
     Ok(canvas.image)
 }
 
-fn check(map: &GeneMap<'_>) -> Result<(), ReportError> {
+fn check(map: &GeneMap<'_>, options: &MapOptions) -> Result<(), ReportError> {
     let same = |what: &'static str, places: usize, values: usize| {
         if places == values { Ok(()) } else { Err(ReportError::misuse(what, format!("{places}, one a place"), values)) }
     };
-    same("values of spots", map.spots.centres.len(), map.spots.values.len())?;
-    same("values of cells", map.cells.centroids.len(), map.cells.values.len())?;
+    same("values of spots", map.spots.len(), map.spot_values.len())?;
+    same("values of cells", map.cells.len(), map.cell_values.len())?;
     let positive = |what: &'static str, v: f64| {
         if v.is_finite() && v > 0.0 { Ok(()) } else { Err(ReportError::misuse(what, "above 0 and finite", v)) }
     };
-    positive("radius_px", map.spots.radius_px)?;
-    if let Some(mpp) = map.mpp {
+    positive("spot_radius_px", map.spot_radius_px)?;
+    if let Some(mpp) = options.mpp {
         positive("mpp", mpp)?;
     }
-    if let Some((_, downsample)) = map.background {
-        positive("downsample of the background", downsample)?;
+    if let Some((_, downsample)) = &map.background {
+        positive("downsample of the background", *downsample)?;
     }
-    if !(64..=8192).contains(&map.panel_px) {
-        return Err(ReportError::misuse("panel_px", "64 to 8192", map.panel_px));
+    if !(64..=8192).contains(&options.panel_px) {
+        return Err(ReportError::misuse("panel_px", "64 to 8192", options.panel_px));
     }
     Ok(())
 }
@@ -129,9 +134,9 @@ struct Frame {
 
 impl Frame {
     /// The area of the places, as far as it lies on the background; the whole background if there is nothing there.
-    fn new(map: &GeneMap<'_>) -> Result<Self, ReportError> {
+    fn new(map: &GeneMap<'_>, panel_px: u32) -> Result<Self, ReportError> {
         let (mut low, mut high) = bounds(map).unwrap_or(((0.0, 0.0), (1.0, 1.0)));
-        if let Some((picture, downsample)) = map.background {
+        if let Some((picture, downsample)) = &map.background {
             let end = [picture.width(), picture.height()].map(|n| f64::from(n.max(1)) * downsample);
             low = (low.0.max(0.0), low.1.max(0.0));
             high = (high.0.min(end[0]), high.1.min(end[1]));
@@ -140,11 +145,11 @@ impl Frame {
             }
         }
         let (w, h) = (high.0 - low.0, high.1 - low.1);
-        let downsample = w.max(h) / f64::from(map.panel_px);
+        let downsample = w.max(h) / f64::from(panel_px);
         if !(downsample.is_finite() && downsample > 0.0) {
             return Err(ReportError::misuse("places", "coordinates of a slide", format!("{low:?} to {high:?}")));
         }
-        let side = |v: f64| ((v / downsample).round() as u32).clamp(1, map.panel_px);
+        let side = |v: f64| ((v / downsample).round() as u32).clamp(1, panel_px);
         Ok(Self { corner: low, downsample, size: Size::new(side(w), side(h)) })
     }
 
@@ -153,7 +158,7 @@ impl Frame {
     }
 
     /// The slide made pale, or white.
-    fn picture(&self, background: Option<(&RgbImage, f64)>) -> RgbImage {
+    fn picture(&self, background: Option<&(RgbImage, f64)>) -> RgbImage {
         let white = || RgbImage::from_pixel(self.size.width, self.size.height, image::Rgb(WHITE));
         let shown = background.filter(|(p, _)| p.width() > 0 && p.height() > 0);
         let Some((picture, downsample)) = shown else { return white() };
@@ -171,12 +176,12 @@ impl Frame {
 
 /// The area of all finite places with a margin, if there are any.
 fn bounds(map: &GeneMap<'_>) -> Option<((f64, f64), (f64, f64))> {
-    let all = || map.spots.centres.iter().chain(map.cells.centroids).filter(|p| p.is_finite());
+    let all = || map.spots.iter().chain(map.cells).filter(|p| p.is_finite());
     all().next()?;
     let least = |f: fn(&Point<Level0>) -> f64| all().map(f).fold(f64::INFINITY, f64::min);
     let (x0, y0) = (least(|p| p.x), least(|p| p.y));
     let (x1, y1) = (-least(|p| -p.x), -least(|p| -p.y));
-    let margin = (0.04 * (x1 - x0).max(y1 - y0)).max(map.spots.radius_px);
+    let margin = (0.04 * (x1 - x0).max(y1 - y0)).max(map.spot_radius_px);
     Some(((x0 - margin, y0 - margin), (x1 + margin, y1 + margin)))
 }
 

@@ -8,18 +8,19 @@
 //! Results are read here, never computed: no metric, no normalisation. Colours can be told apart by the colour-blind.
 //!
 //! ```
-//! use scellst_report::{CellValues, GeneMap, SpotValues, gene_map};
+//! use scellst_report::{GeneMap, gene_map};
 //! use scellst_types::Point;
 //!
 //! let spots = [Point::new(100.0, 100.0), Point::new(300.0, 100.0)];
 //! let cells = [Point::new(90.0, 110.0), Point::new(110.0, 95.0), Point::new(310.0, 100.0)];
 //! let picture = gene_map(&GeneMap {
-//!     title: "ERBB2",
+//!     title: "ERBB2".to_owned(),
 //!     background: None,
-//!     mpp: Some(0.5),
-//!     spots: SpotValues { centres: &spots, radius_px: 50.0, values: &[1.0, 3.0] },
-//!     cells: CellValues { centroids: &cells, values: &[0.9, 1.2, 2.8] },
-//!     panel_px: 400,
+//!     spots: &spots,
+//!     spot_radius_px: 50.0,
+//!     spot_values: &[1.0, 3.0],
+//!     cells: &cells,
+//!     cell_values: &[0.9, 1.2, 2.8],
 //! })?;
 //! assert!(picture.width() > 800);
 //! # Ok::<(), scellst_report::ReportError>(())
@@ -40,7 +41,7 @@ mod save;
 
 pub use colour::{Rgb, class_colour, colour_of};
 pub use error::ReportError;
-pub use gene_map::{CellValues, GeneMap, SpotValues, gene_map};
+pub use gene_map::{GeneMap, MapOptions, gene_map, gene_map_with};
 pub use image::RgbImage;
 pub use loss::loss_curve;
 pub use overlay::{OverlayOptions, detection_overlay};

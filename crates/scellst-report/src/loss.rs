@@ -15,11 +15,11 @@ const PALE: Rgb = [220, 220, 220];
 /// Training and validation loss over epochs, as `(epoch, training, validation)`; the best validation is marked.
 ///
 /// Values that are no number leave gaps; without any value the chart says so.
-pub fn loss_curve(points: &[(u32, f64, f64)]) -> RgbImage {
+pub fn loss_curve(points: &[(usize, f32, f32)]) -> RgbImage {
     let mut canvas = Canvas::new(SIZE.0, SIZE.1, WHITE);
     let (left, top, right, bottom) = CHART;
     let middle = ((left + right) / 2.0) as i64;
-    let finite = || points.iter().flat_map(|p| [p.1, p.2]).filter(|v| v.is_finite());
+    let finite = || points.iter().flat_map(|p| [p.1, p.2]).map(f64::from).filter(|v| v.is_finite());
     canvas.line((left, top), (left, bottom), 1.0, BLACK);
     canvas.line((left, bottom), (right, bottom), 1.0, BLACK);
     if finite().next().is_none() {
@@ -29,9 +29,8 @@ pub fn loss_curve(points: &[(u32, f64, f64)]) -> RgbImage {
     let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |b, v| (b.0.min(v), b.1.max(v)));
     // A constant runs through the middle.
     let (low, high) = if high > low { (low, high) } else { (low - 0.5, high + 0.5) };
-    let (first, last) = points.iter().fold((u32::MAX, 0), |b, p| (b.0.min(p.0), b.1.max(p.0)));
-    let x =
-        |epoch: u32| left + 10.0 + (right - left - 20.0) * f64::from(epoch - first) / f64::from((last - first).max(1));
+    let (first, last) = points.iter().fold((usize::MAX, 0), |b, p| (b.0.min(p.0), b.1.max(p.0)));
+    let x = |epoch: usize| left + 10.0 + (right - left - 20.0) * (epoch - first) as f64 / (last - first).max(1) as f64;
     let y = |v: f64| bottom - 10.0 - (bottom - top - 20.0) * ((v - low) / (high - low));
 
     let half = i64::from(text_height(DOT) / 2);
@@ -44,13 +43,13 @@ pub fn loss_curve(points: &[(u32, f64, f64)]) -> RgbImage {
         canvas.text((x(epoch) as i64, bottom as i64 + 8), &epoch.to_string(), DOT, BLACK, Align::Centre);
     }
     canvas.text((middle, bottom as i64 + 28), "epoch", DOT, BLACK, Align::Centre);
-    type Pick = fn(&(u32, f64, f64)) -> f64;
+    type Pick = fn(&(usize, f32, f32)) -> f32;
     let series: [(&str, Rgb, Pick, f64); 2] =
         [("training", TRAIN, |p| p.1, left + 40.0), ("validation", VALIDATION, |p| p.2, left + 200.0)];
     for (name, colour, pick, at) in series {
         canvas.line((at - 36.0, 24.0), (at - 8.0, 24.0), 3.0, colour);
         canvas.text((at as i64, 24 - half), name, DOT, BLACK, Align::Left);
-        let place = |p: &(u32, f64, f64)| (x(p.0), y(pick(p)));
+        let place = |p: &(usize, f32, f32)| (x(p.0), y(f64::from(pick(p))));
         for pair in points.windows(2).filter(|pair| pair.iter().all(|p| pick(p).is_finite())) {
             canvas.line(place(&pair[0]), place(&pair[1]), 2.0, colour);
         }
@@ -60,8 +59,8 @@ pub fn loss_curve(points: &[(u32, f64, f64)]) -> RgbImage {
     }
     let best = points.iter().filter(|p| p.2.is_finite()).min_by(|a, b| a.2.total_cmp(&b.2));
     if let Some(best) = best {
-        canvas.disc((x(best.0), y(best.2)), 5.0, VALIDATION);
-        let label = format!("best {} at {}", short_number(best.2), best.0);
+        canvas.disc((x(best.0), y(f64::from(best.2))), 5.0, VALIDATION);
+        let label = format!("best {} at {}", short_number(f64::from(best.2)), best.0);
         canvas.text((right as i64, 24 - half), &label, DOT, VALIDATION, Align::Right);
     }
     canvas.image
@@ -78,7 +77,7 @@ mod tests {
 
     #[test]
     fn both_lines_are_drawn_and_the_better_one_lies_lower() {
-        let points: Vec<_> = (0..20).map(|i| (i, 1.0 / f64::from(i + 1), 0.4 + 1.0 / f64::from(i + 1))).collect();
+        let points: Vec<_> = (0..20).map(|i| (i, 1.0 / (i + 1) as f32, 0.4 + 1.0 / (i + 1) as f32)).collect();
         let image = loss_curve(&points);
         let mean_y = |colour: Rgb| {
             let rows: Vec<f64> = image
@@ -95,11 +94,11 @@ mod tests {
     #[test]
     fn nothing_gaps_constants_and_single_points_are_no_trouble() {
         assert_eq!(has(&loss_curve(&[]), TRAIN), 0);
-        assert_eq!(has(&loss_curve(&[(1, f64::NAN, f64::INFINITY)]), VALIDATION), 0);
+        assert_eq!(has(&loss_curve(&[(1, f32::NAN, f32::INFINITY)]), VALIDATION), 0);
         assert!(has(&loss_curve(&[(7, 0.5, 0.5)]), VALIDATION) > 10);
-        assert!(has(&loss_curve(&[(0, 2.0, 2.0), (u32::MAX, 2.0, 2.0)]), VALIDATION) > 100);
+        assert!(has(&loss_curve(&[(0, 2.0, 2.0), (usize::MAX, 2.0, 2.0)]), VALIDATION) > 100);
         // The middle point is missing, so no line is left.
-        let gap = loss_curve(&[(0, 1.0, f64::NAN), (1, f64::NAN, f64::NAN), (2, 0.5, f64::NAN)]);
+        let gap = loss_curve(&[(0, 1.0, f32::NAN), (1, f32::NAN, f32::NAN), (2, 0.5, f32::NAN)]);
         assert_eq!(has(&gap, TRAIN), 0);
     }
 }

@@ -12,8 +12,10 @@ use crate::colour::{BLACK, Rgb, WHITE, class_colour};
 pub struct OverlayOptions {
     /// The part of the slide that is shown, level-0 px; `None` = all of it. What reaches beyond the slide is cut off.
     pub rect: Option<Rect<Level0>>,
-    /// Longer side of the picture, px, 16 to 16,384. The whole slide is not enlarged, a part of it at most three times.
+    /// Longer side of the picture, px, 16 to 16,384. The whole slide is not enlarged.
     pub max_side_px: u32,
+    /// How many times a part may be enlarged to fill that, so that small nuclei show; at least 1.
+    pub max_zoom: f64,
     /// A bar of a round length, if the slide knows its resolution.
     pub scale_bar: bool,
 }
@@ -21,7 +23,7 @@ pub struct OverlayOptions {
 impl Default for OverlayOptions {
     /// The whole slide in 2,000 px, with a scale bar.
     fn default() -> Self {
-        Self { rect: None, max_side_px: 2000, scale_bar: true }
+        Self { rect: None, max_side_px: 2000, max_zoom: 4.0, scale_bar: true }
     }
 }
 
@@ -29,8 +31,6 @@ impl Default for OverlayOptions {
 const LEAST_OUTLINE: f64 = 5.0;
 /// A dot's radius, um, and without a resolution, px of the picture.
 const DOT_RADIUS: (f64, f64) = (4.0, 1.2);
-/// How many times a part of a slide is enlarged at most, so that small nuclei show.
-const MOST_ENLARGED: f64 = 3.0;
 /// Words are this many pixels a dot for so many pixels of picture.
 const DOT_PER_SIDE: u32 = 450;
 
@@ -45,6 +45,9 @@ const DOT_PER_SIDE: u32 = 450;
 pub fn detection_overlay(slide: &Slide, cells: &Cells, options: &OverlayOptions) -> Result<RgbImage, ReportError> {
     if !(16..=16_384).contains(&options.max_side_px) {
         return Err(ReportError::misuse("max_side_px", "16 to 16384", options.max_side_px));
+    }
+    if !(options.max_zoom >= 1.0 && options.max_zoom <= 100.0) {
+        return Err(ReportError::misuse("max_zoom", "1 to 100", options.max_zoom));
     }
     let view = View::new(slide, options)?;
     let mut canvas = Canvas { image: view.picture };
@@ -141,7 +144,7 @@ impl View {
             let found = format!("{:?} to {:?}", asked.min(), asked.max());
             ReportError::misuse("rect", format!("a part of the slide of {size} px"), found)
         })?;
-        let least = if rect == whole { 1.0 } else { 1.0 / MOST_ENLARGED };
+        let least = if rect == whole { 1.0 } else { 1.0 / options.max_zoom };
         let downsample = (rect.width().max(rect.height()) / f64::from(options.max_side_px)).max(least);
         let side = |v: f64| (v / downsample).round().max(1.0) as u32;
         let out = Size::new(side(rect.width()), side(rect.height()));

@@ -2,8 +2,8 @@
 
 use scellst_cells::{Cell, Cells};
 use scellst_report::{
-    CellValues, GeneMap, OverlayOptions, ReportError, RgbImage, SpotValues, class_colour, colour_of, detection_overlay,
-    gene_map,
+    GeneMap, MapOptions, OverlayOptions, ReportError, RgbImage, class_colour, colour_of, detection_overlay,
+    gene_map_with,
 };
 use scellst_slide::{OpenOptions, PyramidOptions, PyramidWriter, Slide};
 use scellst_types::{Level0, MicronsPerPixel, Point, Rect};
@@ -63,6 +63,7 @@ fn a_part_is_shown_in_its_own_coordinates_and_cut_off_at_the_edge() {
     let part = |x0, y0, x1, y1| OverlayOptions {
         rect: Some(Rect::new(at(x0, y0), at(x1, y1)).unwrap()),
         max_side_px: 200,
+        max_zoom: 1.0,
         scale_bar: false,
     };
     let image = detection_overlay(&slide, &cells(), &part(200.0, 100.0, 400.0, 300.0)).unwrap();
@@ -77,6 +78,11 @@ fn a_part_is_shown_in_its_own_coordinates_and_cut_off_at_the_edge() {
     }
     let tiny = OverlayOptions { max_side_px: 0, ..OverlayOptions::default() };
     assert!(matches!(detection_overlay(&slide, &cells(), &tiny), Err(ReportError::Misuse { .. })));
+    let zoom = OverlayOptions { max_zoom: f64::NAN, ..OverlayOptions::default() };
+    assert!(matches!(detection_overlay(&slide, &cells(), &zoom), Err(ReportError::Misuse { .. })));
+    // A small part is enlarged, but no more than allowed.
+    let enlarged = OverlayOptions { max_side_px: 2000, max_zoom: 3.0, ..part(200.0, 100.0, 400.0, 300.0) };
+    assert_eq!(detection_overlay(&slide, &cells(), &enlarged).unwrap().dimensions(), (600, 600));
 }
 
 #[test]
@@ -104,13 +110,20 @@ fn the_scale_bar_has_the_length_it_says() {
 
 fn map<'a>(spots: &'a [Point<Level0>], s: &'a [f32], cells: &'a [Point<Level0>], c: &'a [f32]) -> GeneMap<'a> {
     GeneMap {
-        title: "GENE1",
+        title: "GENE1".into(),
         background: None,
-        mpp: None,
-        spots: SpotValues { centres: spots, radius_px: 30.0, values: s },
-        cells: CellValues { centroids: cells, values: c },
-        panel_px: 400,
+        spots,
+        spot_radius_px: 30.0,
+        spot_values: s,
+        cells,
+        cell_values: c,
     }
+}
+
+const SMALL: MapOptions = MapOptions { mpp: Some(0.5), panel_px: 400 };
+
+fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
+    gene_map_with(map, &SMALL)
 }
 
 #[test]
@@ -120,12 +133,9 @@ fn discs_have_their_values_colour_at_their_centre() {
     let values = [0.0, 1.0, 2.0, f32::NAN, 1.0];
     // Cells in two corners, so that the panels show the whole background.
     let cells = [at(20.0, 20.0), at(980.0, 480.0)];
-    let image = gene_map(&GeneMap {
-        background: Some((&background, 10.0)),
-        mpp: Some(0.5),
-        ..map(&spots, &values, &cells, &[5.0, 6.0])
-    })
-    .unwrap();
+    let image =
+        gene_map(&GeneMap { background: Some((background, 10.0)), ..map(&spots, &values, &cells, &[5.0, 6.0]) })
+            .unwrap();
     // Panels of 400 x 200 px: find the left one by its pale ground, in the row above all discs.
     let pale = [236, 201, 218];
     let (left, top) = (0..image.width() * image.height())
@@ -153,7 +163,7 @@ fn panels_show_the_part_of_the_background_where_the_values_lie() {
     let background = RgbImage::from_fn(100, 100, |x, _| image::Rgb(if x < 50 { [0; 3] } else { WHITE }));
     let shown = |spots: &[Point<Level0>]| {
         let values = vec![1.0; spots.len()];
-        gene_map(&GeneMap { background: Some((&background, 10.0)), ..map(spots, &values, &[], &[]) }).unwrap()
+        gene_map(&GeneMap { background: Some((background.clone(), 10.0)), ..map(spots, &values, &[], &[]) }).unwrap()
     };
     let dark = |image: &RgbImage| image.pixels().filter(|p| p.0 == [166; 3]).count() as f64 / 400.0 / 400.0;
     let right = shown(&[at(700.0, 300.0), at(900.0, 500.0)]);
@@ -178,26 +188,32 @@ fn nothing_constants_and_missing_values_are_no_trouble() {
     let infinite = [at(10.0, 10.0), at(50.0, 90.0)];
     gene_map(&map(&infinite, &[f32::INFINITY, f32::NEG_INFINITY], &one, &[1.0])).unwrap();
     let long = "A-VERY-LONG-NAME-".repeat(40);
-    gene_map(&GeneMap { title: &long, ..map(&one, &[1.0], &one, &[1.0]) }).unwrap();
+    gene_map(&GeneMap { title: long, ..map(&one, &[1.0], &one, &[1.0]) }).unwrap();
 }
 
 #[test]
 fn misuse_is_named() {
     let one = [at(10.0, 10.0)];
     let far = [at(-1e308, 0.0), at(1e308, 0.0)];
-    let picture = RgbImage::new(4, 4);
-    let good = map(&one, &[1.0], &one, &[1.0]);
+    let good = || map(&one, &[1.0], &one, &[1.0]);
+    let background = Some((RgbImage::new(4, 4), -1.0));
     let cases = [
         ("values of spots", map(&one, &[], &one, &[1.0])),
         ("values of cells", map(&one, &[1.0], &one, &[1.0, 2.0])),
-        ("radius_px", GeneMap { spots: SpotValues { radius_px: f64::NAN, ..good.spots }, ..good }),
-        ("mpp", GeneMap { mpp: Some(0.0), ..good }),
-        ("downsample of the background", GeneMap { background: Some((&picture, -1.0)), ..good }),
-        ("panel_px", GeneMap { panel_px: 0, ..good }),
+        ("spot_radius_px", GeneMap { spot_radius_px: f64::NAN, ..good() }),
+        ("downsample of the background", GeneMap { background, ..good() }),
         ("places", map(&far, &[1.0, 2.0], &one, &[1.0])),
     ];
     for (name, bad) in cases {
         let error = gene_map(&bad).unwrap_err().to_string();
         assert!(error.starts_with(name), "{name}: {error}");
     }
+    for (name, bad) in
+        [("panel_px", MapOptions { panel_px: 0, ..SMALL }), ("mpp", MapOptions { mpp: Some(0.0), ..SMALL })]
+    {
+        let error = gene_map_with(&good(), &bad).unwrap_err().to_string();
+        assert!(error.starts_with(name), "{name}: {error}");
+    }
+    // The defaults do.
+    assert!(scellst_report::gene_map(&good()).unwrap().width() > 1600);
 }

@@ -58,7 +58,7 @@ pub enum SlideError {
     },
     /// The slide does not say how large its pixels are.
     #[error(
-        "{}: the file says nothing (or nothing plausible) about its resolution: give the micrometres per pixel yourself",
+        "{}: the file says nothing (or nothing plausible) about its resolution: give the micrometres per level-0 pixel (mpp) yourself",
         path.display()
     )]
     NoMpp {
