@@ -32,7 +32,11 @@ pub fn sorted_names(scores: &[GeneScore]) -> Vec<String> {
 pub fn write_gene_scores(path: &Path, scores: &[GeneScore]) -> Result<(), ExprError> {
     let failed = |source| ExprError::Io { action: "write", path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    // Readable by whom the user's mask allows, as any other file: temporary files are private otherwise.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
     let mut text = String::from("gene,score,rank\n");
     for GeneScore { gene, score, rank } in scores {
         text.push_str(&format!("{},{score},{rank}\n", quoted(gene)));

@@ -96,7 +96,7 @@ pub fn prepare(
     let cells = find_cells(&section.slide, section.cells.as_deref(), &options.detect, observer)?;
     let um = |points: &[Point<Level0>]| points.iter().map(|&p| mpp.to_micron(p)).collect::<Vec<_>>();
     let (bags, qc) = assign(&um(cells.centroids()), &um(spots.centres()), spots.diameter_um())?;
-    observer.note(&format!("{}: {} cells; {qc}", section.id, cells.len()));
+    observer.note(&format!("{}: {qc}", section.id));
     let in_bags: Vec<CellIndex> = bags.cells().iter().map(|&c| CellIndex(c)).collect();
     let points: Vec<_> = in_bags.iter().map(|c| cells.centroids()[c.get()]).collect();
     let features = embed_cells(&section.slide, &points, &options.crop, encoder, observer)?;
