@@ -1,5 +1,6 @@
 //! From a slide and its spots to the expression of cells, on sections whose every cell is known.
 #![cfg(feature = "h5ad")]
+#![allow(clippy::print_stdout)] // the scores, for who reads the log
 
 mod support;
 

@@ -24,7 +24,7 @@ pub fn write(folder: &Path, pred: &Path, truth: &Path, slide: Option<&Path>, gen
             cells: predicted.spatial.as_deref().context("the prediction has no obsm['spatial']")?,
             cell_values: &predicted.values.column(i).to_vec(),
         })?;
-        save_png(&picture, &folder.join(format!("{}.png", gene.replace(['/', '\\'], "_"))))?;
+        save_png(&picture, folder.join(format!("{}.png", gene.replace(['/', '\\'], "_"))))?;
     }
     Ok(())
 }

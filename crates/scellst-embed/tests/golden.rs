@@ -1,5 +1,7 @@
 //! MobileNetV1 against PyTorch (values and script in `tests/data`), and the CPU path against candle's convolutions.
 
+#![allow(clippy::print_stdout)] // a skipped test says so
+
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;

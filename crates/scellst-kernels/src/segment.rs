@@ -76,7 +76,7 @@ impl CustomOp1 for SegmentMean {
                         }
                     }
                 }
-                y.iter_mut().for_each(|y| *y = *y * weight);
+                y.iter_mut().for_each(|y| *y *= weight);
             });
             Ok(T::to_cpu_storage_owned(y))
         }

@@ -103,7 +103,7 @@ fn otsu(values: &[f32]) -> f32 {
     const BINS: usize = 128;
     let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
     let width = (high - low) / BINS as f32;
-    if !(width > 0.0) {
+    if width.is_nan() || width <= 0.0 {
         return high;
     }
     let mut histogram = [0.0f64; BINS];
