@@ -109,7 +109,9 @@ fn main() -> ExitCode {
                     table.as_bytes(),
                 )?;
             }
-            println!("   ({compared} {level} compared)");
+            println!(
+                "   ({compared} {level} compared; genes that nothing in the picture shows pull the mean over all down)"
+            );
         }
         let (found, known) = (predicted.cells().len(), truth.cells().len());
         println!(

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use scellst::h5::{read_h5ad, read_matrix};
-use scellst::report::{GeneMap, gene_map, save_png};
+use scellst::h5::{read_h5ad, read_matrix, read_uns_number};
+use scellst::report::{GeneMap, MapOptions, gene_map_with, save_png};
 use scellst::slide::Slide;
 
 /// Draws `<gene>.png` for each gene into a folder.
@@ -14,8 +14,9 @@ pub fn write(folder: &Path, pred: &Path, truth: &Path, slide: Option<&Path>, gen
     let measured = read_h5ad(truth)?;
     let values = measured.expression.log_normalised(genes)?;
     let background = slide.map(|s| Slide::open(s)?.thumbnail(1600)).transpose()?;
+    let options = MapOptions { mpp: read_uns_number(pred, &["scellst", "mpp_x"])?, ..MapOptions::default() };
     for (i, gene) in genes.iter().enumerate() {
-        let picture = gene_map(&GeneMap {
+        let map = GeneMap {
             title: gene.clone(),
             background: background.clone(),
             spots: measured.require_spatial()?,
@@ -23,8 +24,8 @@ pub fn write(folder: &Path, pred: &Path, truth: &Path, slide: Option<&Path>, gen
             spot_values: &values.column(i).to_vec(),
             cells: predicted.spatial.as_deref().context("the prediction has no obsm['spatial']")?,
             cell_values: &predicted.values.column(i).to_vec(),
-        })?;
-        save_png(&picture, folder.join(format!("{}.png", gene.replace(['/', '\\'], "_"))))?;
+        };
+        save_png(&gene_map_with(&map, &options)?, folder.join(format!("{}.png", gene.replace(['/', '\\'], "_"))))?;
     }
     Ok(())
 }
