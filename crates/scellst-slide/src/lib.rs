@@ -33,6 +33,7 @@
 //! and the like (use OpenSlide or Bio-Formats, or convert), or to show slides on a screen.
 #![forbid(unsafe_code)]
 
+mod associated;
 mod cache;
 mod codec;
 mod error;
@@ -53,6 +54,7 @@ mod tissue;
 
 pub use image::RgbImage;
 
+pub use associated::AssociatedImage;
 pub use error::SlideError;
 pub use format::{Compression, Format};
 pub use level::{Level, LevelRegion};
@@ -60,5 +62,5 @@ pub use mpp::{Mpp, MppSource};
 pub use options::{Limits, OpenOptions};
 pub use pyramid::{PyramidCompression, PyramidOptions, PyramidWriter};
 pub use resample::{Window, resample};
-pub use slide::{AssociatedImage, Slide};
+pub use slide::Slide;
 pub use tissue::{TissueConfig, TissueMask, otsu};

@@ -23,6 +23,16 @@ pub enum MppSource {
     AperioDescription,
     /// `PhysicalSizeX` and `PhysicalSizeY` of OME-XML.
     OmeXml,
+    /// `DICOM_PIXEL_SPACING` of a Philips TIFF's XML.
+    PhilipsXml,
+    /// The view's size in nanometres in a Leica SCN's XML.
+    LeicaXml,
+    /// `ScanRes` of a Ventana BIF's XML.
+    VentanaXml,
+    /// Pixel Spacing or Imaged Volume Width and Height of DICOM.
+    Dicom,
+    /// `openslide.mpp-x` and `openslide.mpp-y`, by the OpenSlide library.
+    OpenSlide,
     /// The TIFF tags XResolution, YResolution and ResolutionUnit.
     ResolutionTags,
 }
@@ -33,6 +43,11 @@ impl fmt::Display for MppSource {
             Self::Caller => "given by the caller",
             Self::AperioDescription => "Aperio image description",
             Self::OmeXml => "OME-XML",
+            Self::PhilipsXml => "Philips XML",
+            Self::LeicaXml => "Leica XML",
+            Self::VentanaXml => "Ventana XML",
+            Self::Dicom => "DICOM",
+            Self::OpenSlide => "OpenSlide",
             Self::ResolutionTags => "TIFF resolution tags",
         })
     }
@@ -42,7 +57,8 @@ impl fmt::Display for MppSource {
 /// printer's 600 dpi 42: neither is a resolution on the glass.
 const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.02..=20.0;
 
-fn plausible(x: f64, y: f64, source: MppSource) -> Option<Mpp> {
+/// A statement, if it can be true.
+pub(crate) fn plausible(x: f64, y: f64, source: MppSource) -> Option<Mpp> {
     if !(PLAUSIBLE.contains(&x) && PLAUSIBLE.contains(&y)) {
         return None;
     }

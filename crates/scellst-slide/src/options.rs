@@ -41,10 +41,14 @@ pub struct OpenOptions {
     /// Bytes of decoded tiles that [`Slide::read`](crate::Slide::read) keeps for later reads, shared
     /// by all threads and clones. 0 keeps none. Default 2^27 (128 MiB).
     pub cache_bytes: usize,
+    /// Opens the slide as though it had no label, no macro picture (which shows the label) and no
+    /// associated image of unknown content: they are neither listed nor can they be read, so that
+    /// nothing done with the slide can leak what is written on the glass. Default false.
+    pub without_label: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), mpp: None, cache_bytes: 1 << 27 }
+        Self { limits: Limits::default(), mpp: None, cache_bytes: 1 << 27, without_label: false }
     }
 }

@@ -42,7 +42,7 @@ impl PlainImage {
         }
         let compression = if jpeg { Compression::Jpeg } else { Compression::Deflate };
         let format = if jpeg { Format::Jpeg } else { Format::Png };
-        let about = About { format, mpp: None, objective_power: None, associated: Vec::new() };
+        let about = About { format, mpp: Vec::new(), objective_power: None, associated: Vec::new() };
         let levels = [LevelInfo { size, piece: size, tile: None, compression }];
         Ok((Self { source, container, levels, pixels: OnceLock::new() }, about))
     }
@@ -125,6 +125,10 @@ impl Reader for PlainImage {
     fn piece(&self, _: usize, _: u64) -> Result<Arc<RgbImage>, SlideError> {
         // Decoding uses one thread and no rayon, so that waiting here cannot wait for itself.
         self.pixels.get_or_init(|| self.decode()).clone()
+    }
+
+    fn associated(&self, index: usize) -> Result<RgbImage, SlideError> {
+        Err(SlideError::misuse("associated image", "none in a plain image", index.to_string()))
     }
 
     fn in_memory(&self) -> bool {

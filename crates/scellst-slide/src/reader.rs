@@ -50,6 +50,18 @@ pub(crate) trait Reader: Send + Sync {
     /// (row order) exist.
     fn piece(&self, level: usize, index: u64) -> Result<Arc<RgbImage>, SlideError>;
 
+    /// As [`Reader::piece`], shrunk `halvings` times by two (each side rounded up), where the codec
+    /// decodes at reduced size for less work than decoding whole and shrinking; `None` where it does
+    /// not. `halvings` is at least 1.
+    #[allow(dead_code)] // until a codec does
+    fn reduced(&self, _level: usize, _index: u64, _halvings: u32) -> Option<Result<RgbImage, SlideError>> {
+        None
+    }
+
+    /// Decodes the associated image at an index of [`About::associated`](crate::slide::About), which
+    /// exists.
+    fn associated(&self, index: usize) -> Result<RgbImage, SlideError>;
+
     /// Whether pieces are in memory anyhow, so that keeping them in a cache would gain nothing.
     fn in_memory(&self) -> bool {
         false

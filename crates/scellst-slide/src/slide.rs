@@ -9,18 +9,10 @@ use crate::format::{Container, sniff};
 use crate::plain::PlainImage;
 use crate::reader::Reader;
 use crate::source::Source;
-use crate::tiff::TiffSlide;
-use crate::{Format, Level, LevelRegion, Limits, Mpp, MppSource, OpenOptions, SlideError, region, thumbnail};
-
-/// An image in the file beside the pyramid (label, macro, thumbnail). Known by name and size only:
-/// its pixels, which on a label may be a patient's name, are never read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AssociatedImage {
-    /// `label`, `macro`, `thumbnail`, or `page N`.
-    pub name: String,
-    /// Width and height in its own pixels.
-    pub size: Size,
-}
+use crate::{
+    AssociatedImage, Format, Level, LevelRegion, Limits, Mpp, MppSource, OpenOptions, SlideError, region, thumbnail,
+    tiff,
+};
 
 /// A whole-slide image: a pyramid of levels, read by regions.
 ///
@@ -41,7 +33,8 @@ struct Inner {
 /// What a format's reader says of the file besides its levels.
 pub(crate) struct About {
     pub(crate) format: Format,
-    pub(crate) mpp: Option<Mpp>,
+    /// Every plausible statement of the resolution, the most trusted first.
+    pub(crate) mpp: Vec<Mpp>,
     pub(crate) objective_power: Option<f64>,
     pub(crate) associated: Vec<AssociatedImage>,
 }
@@ -83,17 +76,14 @@ impl Slide {
             )
         })?;
         let (reader, mut about): (Box<dyn Reader>, About) = match container {
-            Container::Tiff => {
-                let (reader, about) = TiffSlide::open(source, &options.limits)?;
-                (Box::new(reader), about)
-            }
+            Container::Tiff => tiff::open(source, options)?,
             Container::Jpeg | Container::Png => {
                 let (reader, about) = PlainImage::open(source, container, &options.limits)?;
                 (Box::new(reader), about)
             }
         };
         if let Some(value) = options.mpp {
-            about.mpp = Some(Mpp { value, source: MppSource::Caller });
+            about.mpp.insert(0, Mpp { value, source: MppSource::Caller });
         }
         let inner = Inner {
             path: path.to_owned(),
@@ -123,7 +113,7 @@ impl Slide {
     /// Resolution of level 0 and where it comes from; `None` where the file says nothing, or nothing
     /// between 0.02 and 20 um/px (a photograph's 72 dpi is no resolution on the glass).
     pub fn mpp(&self) -> Option<Mpp> {
-        self.inner.about.mpp
+        self.inner.about.mpp.first().copied()
     }
 
     /// Resolution of level 0, um/px.
@@ -139,9 +129,27 @@ impl Slide {
         self.inner.about.objective_power
     }
 
-    /// Images beside the pyramid.
+    /// Images beside the pyramid: their names and sizes. Their pixels are read by
+    /// [`Slide::read_associated`] and by nothing else.
     pub fn associated(&self) -> &[AssociatedImage] {
         &self.inner.about.associated
+    }
+
+    /// Reads an associated image by its name, 8-bit RGB.
+    ///
+    /// A label may carry a patient's name, and so may a macro picture, which shows it: see
+    /// [`OpenOptions::without_label`].
+    ///
+    /// # Errors
+    /// [`SlideError::Misuse`] where there is none of that name; otherwise as [`Slide::read`].
+    pub fn read_associated(&self, name: &str) -> Result<RgbImage, SlideError> {
+        let all = self.associated();
+        let index = all.iter().position(|image| image.name == name).ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|image| image.name.as_str()).collect();
+            let expected = if names.is_empty() { "a slide that has some".to_owned() } else { names.join(", ") };
+            SlideError::misuse("associated image", expected, name)
+        })?;
+        self.inner.reader.associated(index)
     }
 
     /// Number of levels, at least 1.

@@ -1,5 +1,7 @@
-//! Pyramidal TIFF and its dialects.
+//! TIFF and its dialects.
 
+mod dialect;
+mod generic;
 mod page;
 mod pyramid;
 mod tags;
@@ -7,66 +9,43 @@ mod tags;
 use std::sync::Arc;
 
 use image::RgbImage;
-use scellst_types::Size;
 
+use self::dialect::Dialect;
 use self::page::Page;
-use self::pyramid::Role;
 use self::tags::Directory;
 use crate::reader::{LevelInfo, Reader};
 use crate::slide::About;
 use crate::source::Source;
-use crate::{AssociatedImage, Format, Limits, Mpp, SlideError, mpp};
+use crate::{AssociatedImage, Limits, OpenOptions, SlideError};
 
-/// An open TIFF.
-pub(crate) struct TiffSlide {
-    source: Arc<Source>,
-    pages: Vec<Page>,
-    levels: Vec<LevelInfo>,
+/// Opens a TIFF of whatever dialect.
+pub(crate) fn open(source: Arc<Source>, options: &OpenOptions) -> Result<(Box<dyn Reader>, About), SlideError> {
+    let directories = tags::read(&source, &options.limits)?;
+    match dialect::of(&directories) {
+        Dialect::Generic(format) => generic::open(source, &directories, format, options),
+    }
 }
 
-impl TiffSlide {
-    pub(crate) fn open(source: Arc<Source>, limits: &Limits) -> Result<(Self, About), SlideError> {
-        let directories = tags::read(&source, limits)?;
-        let sizes = directories.pages.iter().map(|d| page::size(&source, d)).collect::<Result<Vec<_>, _>>()?;
-        let first = directories.pages.first().and_then(|d| d.text(270)).unwrap_or_default();
-        let format = if first.starts_with("Aperio") {
-            Format::AperioSvs
-        } else if first.contains("<OME") {
-            Format::OmeTiff
-        } else if directories.big {
-            Format::BigTiff
-        } else {
-            Format::Tiff
-        };
-        let roles = pyramid::roles(&directories.pages, &sizes, format);
-        let mut associated = Vec::new();
-        let mut levels = Vec::new();
-        for ((directory, &size), role) in directories.pages.iter().zip(&sizes).zip(&roles) {
-            match role {
-                Role::Level => levels.push(directory),
-                Role::Associated(name) => associated.push(AssociatedImage { name: name.clone(), size }),
-                Role::Other => log::debug!("{}: {} ignored", source.path().display(), directory.name),
-            }
-        }
-        levels.sort_by_key(|d| std::cmp::Reverse(page::size(&source, d).map_or(0, Size::pixels)));
-        let Some(&finest) = levels.first() else {
-            return Err(SlideError::broken(source.path(), "directories", "an image", "none that is a slide's level"));
-        };
-        let mut pages = vec![Page::new(&source, finest, limits)?];
-        for directory in levels.iter().skip(1) {
-            match Page::new(&source, directory, limits) {
-                Ok(page) => pages.push(page),
-                // The finest level serves as well, only slower.
-                Err(e @ SlideError::Unsupported { .. }) => log::warn!("level left out: {e}"),
-                Err(e) => return Err(e),
-            }
-        }
-        let about = About {
-            format,
-            mpp: resolution(format, &first, finest),
-            objective_power: if format == Format::AperioSvs { mpp::aperio_power(&first) } else { None },
-            associated,
-        };
+/// A pyramid whose levels are pages of tiles or strips: what most dialects come to.
+struct PagedSlide {
+    source: Arc<Source>,
+    limits: Limits,
+    pages: Vec<Page>,
+    levels: Vec<LevelInfo>,
+    /// In the order of [`About::associated`]. Understood when they are read: a strange label must not
+    /// keep a slide from being opened.
+    associated: Vec<Directory>,
+}
+
+impl PagedSlide {
+    /// `pages`: the levels, the finest first; at least one.
+    fn new(
+        source: Arc<Source>,
+        options: &OpenOptions,
+        pages: Vec<Page>,
+        about: &mut About,
+        associated: Vec<(AssociatedImage, Directory)>,
+    ) -> Self {
         let levels = pages
             .iter()
             .map(|page| LevelInfo {
@@ -76,23 +55,14 @@ impl TiffSlide {
                 compression: page.coding.compression,
             })
             .collect();
-        Ok((Self { source, pages, levels }, about))
+        let kept = associated.into_iter().filter(|(image, _)| !options.without_label || image.is_free_of_label());
+        let (images, associated) = kept.unzip();
+        about.associated = images;
+        Self { source, limits: options.limits.clone(), pages, levels, associated }
     }
 }
 
-/// The most trusted statement of the resolution.
-fn resolution(format: Format, description: &str, finest: &Directory) -> Option<Mpp> {
-    let described = match format {
-        Format::AperioSvs => mpp::from_aperio(description),
-        Format::OmeTiff => mpp::from_ome(description),
-        _ => None,
-    };
-    // Without a unit, TIFF means inches.
-    let tags = || mpp::from_tags(finest.real(282)?, finest.real(283)?, finest.first(296).unwrap_or(2));
-    described.or_else(tags)
-}
-
-impl Reader for TiffSlide {
+impl Reader for PagedSlide {
     fn levels(&self) -> &[LevelInfo] {
         &self.levels
     }
@@ -103,5 +73,12 @@ impl Reader for TiffSlide {
             .get(level)
             .ok_or_else(|| SlideError::misuse("level", format!("below {}", self.pages.len()), level.to_string()))?;
         page.decode(&self.source, index)
+    }
+
+    fn associated(&self, index: usize) -> Result<RgbImage, SlideError> {
+        let directory = self.associated.get(index).ok_or_else(|| {
+            SlideError::misuse("associated image", format!("below {}", self.associated.len()), index.to_string())
+        })?;
+        Page::new(&self.source, directory, &self.limits)?.whole(&self.source, &self.limits)
     }
 }

@@ -9,7 +9,7 @@ use tiff::decoder::{Decoder, Limits as TiffLimits};
 use tiff::tags::{ByteOrder, IfdPointer, Tag, Type, ValueBuffer};
 
 use crate::source::{Cursor, Source};
-use crate::{Limits, SlideError};
+use crate::{Limits, Mpp, SlideError, mpp};
 
 /// Tags by their number, where the `tiff` crate has no name for them.
 pub(crate) const NDPI_MARK: u16 = 65420;
@@ -71,6 +71,12 @@ impl Directory {
         let bytes = self.bytes(tag)?;
         let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
         Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    }
+
+    /// What the resolution tags say of the pixels, where it is plausible.
+    pub(crate) fn resolution(&self) -> Option<Mpp> {
+        // Without a unit, TIFF means inches.
+        mpp::from_tags(self.real(282)?, self.real(283)?, self.first(296).unwrap_or(2))
     }
 
     pub(crate) fn has(&self, tag: u16) -> bool {
