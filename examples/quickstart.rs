@@ -160,6 +160,7 @@ fn write_all(out: &Path, name: &str, section: &SyntheticSection, observer: &dyn 
         counts: format!("{name}.h5ad").into(),
         mpp: None,
         spot_diameter_um: Some(diameter),
+        spot_pitch_um: None,
         cells: None,
     };
     let toml = out.join(format!("{name}.toml"));

@@ -47,6 +47,11 @@ fn main() -> ExitCode {
             .iter()
             .map(|a| json!({ "name": a.name, "width": a.size.width, "height": a.size.height }))
             .collect();
+        let statements: Vec<_> = slide
+            .mpp_statements()
+            .iter()
+            .map(|m| json!({ "mpp_x": m.value.x(), "mpp_y": m.value.y(), "source": m.source.to_string() }))
+            .collect();
         let info = json!({
             "file": args.slide.display().to_string(),
             "format": slide.format().to_string(),
@@ -55,6 +60,8 @@ fn main() -> ExitCode {
             "mpp_x": slide.mpp().map(|m| m.value.x()),
             "mpp_y": slide.mpp().map(|m| m.value.y()),
             "mpp_source": slide.mpp().map(|m| m.source.to_string()),
+            "mpp_statements": statements,
+            "mpp_doubts": slide.mpp_doubts().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "objective_power": slide.objective_power(),
             "levels": levels,
             "associated_images": associated,

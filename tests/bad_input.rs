@@ -126,6 +126,14 @@ fn sections_that_cannot_be_trained_on() {
     f.describe("far.toml", "slide.tif", "far.h5ad", "spot_diameter_um = 55.0");
     f.train_fails("far.toml", "var:20", &["none of", "spots", "mpp"]);
 
+    // Coordinates of an image half as large, as everybody has them once.
+    let half: Vec<Point<Level0>> =
+        f.section.spots().centres().iter().map(|p| Point::new(p.x / 2.0, p.y / 2.0)).collect();
+    f.spots("half.h5ad", Some(&half));
+    let pitch = f.section.spots().pitch_px().unwrap() * f.section.mpp().mean();
+    f.describe("half.toml", "slide.tif", "half.h5ad", &format!("spot_diameter_um = 55.0\nspot_pitch_um = {pitch}"));
+    f.train_fails("half.toml", "var:20", &["slide.tif", "resolution", "apart"]);
+
     std::fs::write(f.path("genes.csv"), "gene\nNOT_A_GENE\n").unwrap();
     f.train_fails("section.toml", &f.text("genes.csv"), &["NOT_A_GENE"]);
 

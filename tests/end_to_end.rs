@@ -39,6 +39,7 @@ fn make(folder: &Path, name: &str, seed: u64) -> (SyntheticSection, SectionSourc
         counts,
         mpp: None,
         spot_diameter_um: None, // from the h5ad, in pixels
+        spot_pitch_um: None,
         cells: None,
     };
     (section, source)

@@ -229,6 +229,23 @@ impl Spots {
         self.diameter_um
     }
 
+    /// The array's pitch as these centres show it, level-0 px: the median distance of a spot to its nearest other.
+    /// `None` for fewer than two spots.
+    ///
+    /// Where centres lie askew the nearest is nearer than the pitch: on the legacy arrays of Andersson et al. by 7 %.
+    /// Of large arrays an even sample of 500 spots is measured, against all.
+    pub fn pitch_px(&self) -> Option<f64> {
+        const SAMPLE: usize = 500;
+        let every = self.len().div_ceil(SAMPLE).max(1);
+        let nearest = |(i, &centre): (usize, &Point<Level0>)| {
+            let others = self.centres.iter().enumerate().filter(|&(j, _)| j != i);
+            others.map(|(_, &other)| centre.distance(other)).min_by(f64::total_cmp)
+        };
+        let mut distances: Vec<f64> = self.centres.iter().enumerate().step_by(every).filter_map(nearest).collect();
+        distances.sort_by(f64::total_cmp);
+        distances.get(distances.len() / 2).copied()
+    }
+
     /// Number of spots.
     pub fn len(&self) -> usize {
         self.centres.len()

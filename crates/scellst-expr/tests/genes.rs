@@ -216,6 +216,18 @@ fn size_factors_of_odd_even_and_none() {
     assert!(size_factors(&[0.0, 0.0, 9.0]).is_err());
 }
 
+/// A square grid of 40 x 40 spots 7.5 px apart, more than are measured, and one far away.
+#[test]
+fn the_pitch_of_an_array() {
+    let mut centres: Vec<_> = (0..1600).map(|i| Point::new(f64::from(i % 40) * 7.5, f64::from(i / 40) * 7.5)).collect();
+    centres.push(Point::new(9000.0, 0.0));
+    let pitch = |centres: &[Point<_>]| Spots::new(centres.to_vec(), 55.0).unwrap().pitch_px();
+    assert_eq!(pitch(&centres), Some(7.5));
+    assert_eq!(pitch(&centres[..2]), Some(7.5));
+    assert_eq!(pitch(&centres[..1]), None);
+    assert_eq!(pitch(&[]), None);
+}
+
 #[test]
 fn spots_are_checked() {
     let at = Point::new(1.0, 2.0);

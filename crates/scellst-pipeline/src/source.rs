@@ -17,6 +17,7 @@ use crate::PipelineError;
 /// counts = "st/C2.h5ad"
 /// mpp = 0.686               # um per level-0 pixel; else the slide's own
 /// spot_diameter_um = 100.0  # else from the h5ad
+/// spot_pitch_um = 200.0     # distance of neighbouring spots: to check the mpp and the coordinates by
 /// cells = "C2.geojson"      # else they are detected
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,10 @@ pub struct SectionSource {
     /// Diameter of a spot, um, where the h5ad does not know.
     #[serde(default)]
     pub spot_diameter_um: Option<f64>,
+    /// Distance of neighbouring spots on the array, um (Visium 100, legacy 200): where it is given, coordinates and mpp
+    /// that do not agree with it are refused.
+    #[serde(default)]
+    pub spot_pitch_um: Option<f64>,
     /// GeoJSON of cells that somebody has already.
     #[serde(default)]
     pub cells: Option<PathBuf>,
@@ -45,6 +50,7 @@ struct HestMetadata {
     pixel_size_um_estimated: Option<f64>,
     pixel_size_um_embedded: Option<f64>,
     spot_diameter: Option<f64>,
+    inter_spot_dist: Option<f64>,
 }
 
 impl SectionSource {
@@ -63,15 +69,16 @@ impl SectionSource {
             return Err(missing(&format!("the slide of section {id}"), &names));
         };
         let path = folder.join("metadata").join(format!("{id}.json"));
-        let (mut mpp, mut spot_diameter_um) = (None, None);
+        let (mut mpp, mut spot_diameter_um, mut spot_pitch_um) = (None, None, None);
         if path.is_file() {
             let text = std::fs::read_to_string(&path).map_err(PipelineError::io("read", &path))?;
             let metadata: HestMetadata = serde_json::from_str(&text)
                 .map_err(|e| PipelineError::Description { path, problem: format!("not HEST metadata: {e}") })?;
             mpp = metadata.pixel_size_um_estimated.or(metadata.pixel_size_um_embedded);
             spot_diameter_um = metadata.spot_diameter;
+            spot_pitch_um = metadata.inter_spot_dist;
         }
-        Ok(Self { id: SectionId(id.to_owned()), slide, counts, mpp, spot_diameter_um, cells: None })
+        Ok(Self { id: SectionId(id.to_owned()), slide, counts, mpp, spot_diameter_um, spot_pitch_um, cells: None })
     }
 
     /// A `section.toml`.

@@ -2,6 +2,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::MppDoubt;
+
 /// What can go wrong with a slide.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +66,14 @@ pub enum SlideError {
     NoMpp {
         /// The file.
         path: PathBuf,
+    },
+    /// What is known of the resolution contradicts itself.
+    #[error("{}: the resolution contradicts itself: {doubt}; give the right mpp yourself", path.display())]
+    MppConflict {
+        /// The file.
+        path: PathBuf,
+        /// What speaks against what.
+        doubt: Box<MppDoubt>,
     },
     /// The caller asked for what cannot be.
     #[error("{what}: expected {expected}, found {found}")]

@@ -36,6 +36,7 @@
 mod associated;
 mod cache;
 mod codec;
+mod doubt;
 mod error;
 mod format;
 mod level;
@@ -55,6 +56,7 @@ mod tissue;
 pub use image::RgbImage;
 
 pub use associated::AssociatedImage;
+pub use doubt::{MppDoubt, MppEvidence};
 pub use error::SlideError;
 pub use format::{Compression, Format};
 pub use level::{Level, LevelRegion};

@@ -10,8 +10,8 @@ use crate::plain::PlainImage;
 use crate::reader::Reader;
 use crate::source::Source;
 use crate::{
-    AssociatedImage, Format, Level, LevelRegion, Limits, Mpp, MppSource, OpenOptions, SlideError, region, thumbnail,
-    tiff,
+    AssociatedImage, Format, Level, LevelRegion, Limits, Mpp, MppDoubt, MppEvidence, MppSource, OpenOptions,
+    SlideError, doubt, region, thumbnail, tiff,
 };
 
 /// A whole-slide image: a pyramid of levels, read by regions.
@@ -92,7 +92,11 @@ impl Slide {
             about,
             cache: PieceCache::new(options.cache_bytes),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let slide = Self { inner: Arc::new(inner) };
+        for doubt in slide.mpp_doubts() {
+            log::warn!("{}: {doubt}", path.display());
+        }
+        Ok(slide)
     }
 
     /// The file.
@@ -110,18 +114,58 @@ impl Slide {
         self.inner.reader.levels().first().map_or(Size::new(0, 0), |level| level.size)
     }
 
-    /// Resolution of level 0 and where it comes from; `None` where the file says nothing, or nothing
-    /// between 0.02 and 20 um/px (a photograph's 72 dpi is no resolution on the glass).
+    /// Resolution of level 0 and where it comes from: the most trusted of [`Slide::mpp_statements`];
+    /// `None` where there is none.
+    ///
+    /// It is not checked against the others, see [`Slide::require_mpp`].
     pub fn mpp(&self) -> Option<Mpp> {
-        self.inner.about.mpp.first().copied()
+        self.mpp_statements().first().copied()
+    }
+
+    /// Everything that the caller and the file say of the resolution of level 0, the most trusted
+    /// first. What is not between 0.02 and 20 um/px is left out: a photograph's 72 dpi is no
+    /// resolution on the glass.
+    pub fn mpp_statements(&self) -> &[Mpp] {
+        &self.inner.about.mpp
+    }
+
+    /// What speaks against [`Slide::mpp`]: other statements that differ by over 5 % along x or y, and
+    /// an objective whose usual 10 / power um/px is off by a factor of over 1.6. Each is also logged as
+    /// a warning when the slide is opened.
+    pub fn mpp_doubts(&self) -> Vec<MppDoubt> {
+        doubt::doubts(self.mpp_statements(), self.objective_power())
     }
 
     /// Resolution of level 0, um/px.
     ///
     /// # Errors
-    /// [`SlideError::NoMpp`] where there is none.
+    /// [`SlideError::NoMpp`] where there is none; [`SlideError::MppConflict`] where the file gives two
+    /// that differ by over 5 % and the caller gave none ([`OpenOptions::mpp`]).
     pub fn require_mpp(&self) -> Result<MicronsPerPixel, SlideError> {
-        self.mpp().map(|mpp| mpp.value).ok_or_else(|| SlideError::NoMpp { path: self.path().to_owned() })
+        let mpp = self.mpp().ok_or_else(|| SlideError::NoMpp { path: self.path().to_owned() })?;
+        match self.mpp_doubts().into_iter().find(MppDoubt::is_fatal) {
+            Some(doubt) => Err(self.conflict(doubt)),
+            None => Ok(mpp.value),
+        }
+    }
+
+    /// Checks the resolution by an array of spots that lies on the slide: `px` is the distance of
+    /// neighbouring spots in level-0 pixels, `um` what it is on the array (100 um on Visium, 200 um on
+    /// legacy arrays). The most common mistakes, coordinates of another image or another level's mpp,
+    /// are off by a factor of two and more.
+    ///
+    /// # Errors
+    /// [`SlideError::NoMpp`]; [`SlideError::MppConflict`] where they differ by over a quarter.
+    pub fn check_spot_pitch(&self, px: f64, um: f64) -> Result<(), SlideError> {
+        let used = self.mpp().ok_or_else(|| SlideError::NoMpp { path: self.path().to_owned() })?;
+        match MppDoubt::between(used, MppEvidence::SpotPitch { px, um }) {
+            Some(doubt) => Err(self.conflict(doubt)),
+            None => Ok(()),
+        }
+    }
+
+    fn conflict(&self, doubt: MppDoubt) -> SlideError {
+        SlideError::MppConflict { path: self.path().to_owned(), doubt: Box::new(doubt) }
     }
 
     /// Magnification of the objective (20 for 20x), where the file gives it.

@@ -106,3 +106,39 @@ fn a_thumbnail_looks_like_the_slide() {
         }
     }
 }
+
+/// A slide without its label is one whose label nobody can read.
+#[test]
+fn without_the_label() {
+    let Some(root) = shared() else { return };
+    let path = root.join("wsi/cmu-1-small-region.svs");
+    let slide = Slide::open(&path).unwrap();
+    for image in slide.associated() {
+        let pixels = slide.read_associated(&image.name).unwrap();
+        assert_eq!(pixels.dimensions(), (image.size.width, image.size.height), "{}", image.name);
+        assert!(pixels.pixels().any(|p| p != pixels.get_pixel(0, 0)), "{} is of one colour", image.name);
+    }
+    assert!(slide.read_associated("nothing").unwrap_err().to_string().contains("label"));
+
+    let options = OpenOptions { without_label: true, ..OpenOptions::default() };
+    let slide = Slide::open_with(&path, &options).unwrap();
+    let names: Vec<_> = slide.associated().iter().map(|image| image.name.as_str()).collect();
+    assert_eq!(names, ["thumbnail"]);
+    assert!(slide.read_associated("thumbnail").is_ok());
+    assert!(slide.read_associated("label").is_err() && slide.read_associated("macro").is_err());
+}
+
+/// Spots of C2 lie 200 um apart; taken for a Visium slide's, or with another level's mpp, they do not.
+#[test]
+fn the_array_tells_whether_the_resolution_is_right() {
+    let Some(root) = shared() else { return };
+    let open = |mpp: f64| {
+        let options = OpenOptions { mpp: Some(MicronsPerPixel::square(mpp).unwrap()), ..OpenOptions::default() };
+        Slide::open_with(root.join("hest/wsis/C2.tif"), &options).unwrap()
+    };
+    assert!(open(0.686).check_spot_pitch(291.0, 200.0).is_ok());
+    let error = open(0.686).check_spot_pitch(291.0, 100.0).unwrap_err();
+    assert!(matches!(error, SlideError::MppConflict { .. }), "{error}");
+    assert!(open(1.372).check_spot_pitch(291.0, 200.0).is_err());
+    assert!(open(0.686).check_spot_pitch(f64::NAN, 200.0).is_err());
+}
