@@ -6,11 +6,16 @@ use std::hint::black_box;
 
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
+use image::RgbImage;
 use ndarray::{Array2, Array4};
+use rayon::prelude::*;
+use scellst::cells::{CropSpec, CropStream, DetectConfig, detect};
 use scellst::embed::{Encoder, Morphology};
 use scellst::kernels::{Offsets, segment_mean, softplus, softplus_segment_mean};
 use scellst::metrics::GeneScores;
 use scellst::model::{MilModel, ModelShape, TrainConfig, TrainData, train};
+use scellst::slide::{PyramidCompression, PyramidOptions, PyramidWriter, Slide, TissueConfig, TissueMask};
+use scellst::types::{Level0, MicronsPerPixel, Point};
 
 /// The same numbers every time, between 0 and 1.
 fn numbers(n: usize) -> Vec<f32> {
@@ -58,5 +63,51 @@ fn metrics(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, kernels, encoders, training, metrics);
+/// A pyramid of a picture with as much detail as tissue has, decoded tile by tile, shrunk, and cut into crops.
+fn slides(c: &mut Criterion) {
+    const SIDE: u32 = 2048;
+    let folder = tempfile::tempdir().unwrap();
+    let picture = RgbImage::from_fn(SIDE, SIDE, |x, y| {
+        let wave = |a: f32, b: f32| ((x as f32 / a).sin() * (y as f32 / b).cos() * 60.0) as i32;
+        let noise = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)) >> 28;
+        image::Rgb(
+            [180 + wave(9.0, 7.0), 130 + wave(5.0, 11.0), 170 + wave(13.0, 6.0)].map(|v| (v + noise as i32) as u8),
+        )
+    });
+    let mpp = Some(MicronsPerPixel::square(0.5).unwrap());
+    for (name, compression) in
+        [("JPEG", PyramidCompression::Jpeg { quality: 90 }), ("deflate", PyramidCompression::Deflate)]
+    {
+        let path = folder.path().join(format!("{name}.tif"));
+        let options = PyramidOptions { mpp, compression, ..PyramidOptions::default() };
+        c.bench_function(&format!("write a pyramid of {SIDE} x {SIDE} px, {name}"), |b| {
+            b.iter(|| PyramidWriter::write_image(&path, &picture, &options).unwrap());
+        });
+        let slide = Slide::open(&path).unwrap();
+        let tiles = slide.levels().next().unwrap().tiles();
+        c.bench_function(&format!("decode {SIDE} x {SIDE} px, {name}"), |b| {
+            b.iter(|| tiles.par_iter().for_each(|tile| drop(black_box(slide.read_uncached(tile).unwrap()))));
+        });
+        c.bench_function(&format!("thumbnail of 128 px from {SIDE} x {SIDE} px, {name}"), |b| {
+            b.iter(|| slide.thumbnail(black_box(128)).unwrap());
+        });
+    }
+    let path = folder.path().join("JPEG.tif");
+    c.bench_function("open a slide", |b| b.iter(|| Slide::open(black_box(&path)).unwrap()));
+    let slide = Slide::open(&path).unwrap();
+    c.bench_function("tissue mask", |b| b.iter(|| TissueMask::of_slide(&slide, &TissueConfig::default()).unwrap()));
+    let cells: Vec<_> = (0..2000_u32)
+        .map(|i| Point::<Level0>::new(f64::from(i * 7919 % SIDE) + 0.5, f64::from(i * 104_729 % SIDE) + 0.5))
+        .collect();
+    c.bench_function("2000 crops of 72 px at 0.25 um/px", |b| {
+        b.iter(|| {
+            CropStream::new(&slide, &cells, &CropSpec::default()).unwrap().for_each(|block| drop(block.unwrap()))
+        });
+    });
+    c.bench_function(&format!("nuclei of {SIDE} x {SIDE} px"), |b| {
+        b.iter(|| detect(&slide, &DetectConfig::default(), &|_, _| ()).unwrap());
+    });
+}
+
+criterion_group!(benches, slides, kernels, encoders, training, metrics);
 criterion_main!(benches);

@@ -17,14 +17,16 @@ use scellst::cells::{CropSpec, CropStream, DetectConfig, detect};
 use scellst::embed::Encoder;
 use scellst::model::{MilModel, ModelShape, TrainConfig, TrainData, train};
 use scellst::pipeline::{Quiet, embed_cells, parse_device};
-use scellst::slide::Slide;
-use scellst::types::{Level0, LevelIndex, Point};
+use scellst::slide::{OpenOptions, Slide};
+use scellst::types::{Level0, LevelIndex, MicronsPerPixel, Point, Size};
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Stage {
     /// Every tile of level 0, Mpx/s
     Decode,
+    /// 1,000 random regions of 512 px of level 0 by all threads at once, regions/s
+    Regions,
     /// Crops of random cells, cells/s
     Crops,
     /// Nuclei of the whole slide, Mpx/s
@@ -48,6 +50,9 @@ struct Args {
     /// um per level-0 pixel, in place of what the file says
     #[arg(long)]
     mpp: Option<f64>,
+    /// Decoded tiles that are kept, for regions
+    #[arg(long, value_name = "MIB", default_value_t = 128)]
+    cache_mib: usize,
     /// For embed and predict
     #[arg(long, value_name = "E", default_value = "morphology")]
     encoder: String,
@@ -80,6 +85,7 @@ fn main() -> ExitCode {
         args.common.apply()?;
         let mut line = match args.stage {
             Stage::Decode => decode(&args)?,
+            Stage::Regions => regions(&args)?,
             Stage::Crops => crops(&args)?,
             Stage::Detect => detection(&args)?,
             Stage::Embed => embedding(&args)?,
@@ -110,7 +116,9 @@ fn rate(seconds: f64, mut run: impl FnMut() -> Result<f64>) -> Result<(f64, usiz
 
 fn slide(args: &Args) -> Result<Slide> {
     let path = args.slide.as_ref().context("this stage needs --slide")?;
-    common::open_slide(path, args.mpp)
+    let mpp = args.mpp.map(MicronsPerPixel::square).transpose().context("--mpp")?;
+    let options = OpenOptions { mpp, cache_bytes: args.cache_mib << 20, ..OpenOptions::default() };
+    Ok(Slide::open_with(path, &options)?)
 }
 
 fn random_places(slide: &Slide, n: usize) -> Vec<Point<Level0>> {
@@ -137,6 +145,23 @@ fn decode(args: &Args) -> Result<Value> {
     Ok(
         json!({ "stage": "decode", "mpx_per_s": rate, "runs": runs, "tiles": tiles.len(), "format": slide.format().to_string() }),
     )
+}
+
+fn regions(args: &Args) -> Result<Value> {
+    const SIDE: u32 = 512;
+    let slide = slide(args)?;
+    let level = slide.level(LevelIndex(0))?;
+    let places = random_places(&slide, 1000);
+    let size = Size::new(SIDE.min(slide.size().width), SIDE.min(slide.size().height));
+    let (rate, runs) = rate(args.seconds, || {
+        places.par_iter().try_for_each(|&corner| -> Result<()> {
+            let image = slide.read(&level.region_at(corner, size))?;
+            anyhow::ensure!(image.dimensions() == (size.width, size.height), "a region of another size");
+            Ok(())
+        })?;
+        Ok(places.len() as f64)
+    })?;
+    Ok(json!({ "stage": "regions", "regions_per_s": rate, "runs": runs, "cache_mib": args.cache_mib }))
 }
 
 fn crops(args: &Args) -> Result<Value> {

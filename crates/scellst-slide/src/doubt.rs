@@ -81,7 +81,8 @@ impl MppDoubt {
         let (x, y) = against.value();
         let factor = apart(used.value.x(), x).max(apart(used.value.y(), y));
         // A NaN is no agreement.
-        (!(factor <= against.tolerance())).then_some(Self { used, against })
+        let agrees = factor <= against.tolerance();
+        (!agrees).then_some(Self { used, against })
     }
 
     /// Whether the slide cannot be used before somebody decides: the file contradicts itself, and it

@@ -61,8 +61,26 @@ impl Slide {
     /// # Errors
     /// As [`Slide::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, SlideError> {
-        let path = path.as_ref();
-        let source = Arc::new(Source::open(path)?);
+        Self::of_source(Source::open(path.as_ref())?, options)
+    }
+
+    /// Opens a slide whose file is in memory: one that came over a network or out of an archive.
+    /// Messages name it `name`.
+    ///
+    /// # Errors
+    /// As [`Slide::open`].
+    pub fn from_bytes(
+        name: impl AsRef<Path>,
+        bytes: impl Into<Arc<[u8]>>,
+        options: &OpenOptions,
+    ) -> Result<Self, SlideError> {
+        Self::of_source(Source::memory(name.as_ref(), bytes.into()), options)
+    }
+
+    fn of_source(source: Source, options: &OpenOptions) -> Result<Self, SlideError> {
+        let source = Arc::new(source);
+        let path = source.path().to_owned();
+        let path = path.as_path();
         if source.len() == 0 {
             return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
         }

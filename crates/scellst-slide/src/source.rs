@@ -7,12 +7,18 @@ use std::sync::Arc;
 
 use crate::SlideError;
 
-/// A file that is read by position, so that threads share it without a lock.
+/// Bytes that are read by position, so that threads share them without a lock.
 #[derive(Debug)]
 pub(crate) struct Source {
     path: PathBuf,
-    file: File,
+    place: Place,
     len: u64,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(File),
+    Memory(Arc<[u8]>),
 }
 
 impl Source {
@@ -22,7 +28,12 @@ impl Source {
         if meta.is_dir() {
             return Err(SlideError::unsupported(path, "the path", "a directory", "give the slide's file"));
         }
-        Ok(Self { path: path.to_owned(), file, len: meta.len() })
+        Ok(Self { path: path.to_owned(), place: Place::File(file), len: meta.len() })
+    }
+
+    /// Bytes that are in memory already; `name` for messages.
+    pub(crate) fn memory(name: &Path, bytes: Arc<[u8]>) -> Self {
+        Self { path: name.to_owned(), len: bytes.len() as u64, place: Place::Memory(bytes) }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -39,7 +50,7 @@ impl Source {
         let mut bytes = zeroed(&self.path, place, prefix.len() as u64 + len)?;
         let (head, body) = bytes.split_at_mut(prefix.len());
         head.copy_from_slice(prefix);
-        read_exact_at(&self.file, body, offset)
+        self.read_exact_at(body, offset)
             .map_err(|e| SlideError::io(&self.path, format!("read {len} bytes at {offset}"), e))?;
         Ok(bytes)
     }
@@ -55,6 +66,34 @@ impl Source {
             format!("its data inside of the file's {} bytes", self.len),
             format!("{len} bytes at offset {offset} (is the file cut off?)"),
         ))
+    }
+
+    /// As many bytes as there are, up to the buffer's length; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.place {
+            Place::File(file) => read_file_at(file, buffer, offset),
+            Place::Memory(bytes) => {
+                let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+                let n = rest.len().min(buffer.len());
+                buffer[..n].copy_from_slice(&rest[..n]);
+                Ok(n)
+            }
+        }
+    }
+
+    fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => {
+                    buffer = &mut buffer[n..];
+                    offset += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
     }
 
     /// Up to `len` bytes from the start of the file.
@@ -78,7 +117,7 @@ impl Cursor {
 
 impl Read for Cursor {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = read_at(&self.source.file, buffer, self.at)?;
+        let n = self.source.read_at(buffer, self.at)?;
         self.at += n as u64;
         Ok(n)
     }
@@ -114,26 +153,11 @@ pub(crate) fn zeroed(path: &Path, place: &str, len: u64) -> Result<Vec<u8>, Slid
 }
 
 #[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+fn read_file_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+fn read_file_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
-}
-
-fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !buffer.is_empty() {
-        match read_at(file, buffer, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                buffer = &mut buffer[n..];
-                offset += n as u64;
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,10 @@
+//! Any bytes as a DICOM instance: its data set, its frames.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some(slide) = scellst_slide_fuzz::open(bytes) {
+        scellst_slide_fuzz::read(&slide);
+    }
+});
