@@ -37,6 +37,7 @@ mod associated;
 mod cache;
 mod codec;
 mod error;
+mod foreign;
 mod format;
 mod level;
 mod mpp;
