@@ -26,7 +26,11 @@ enum WayOut {
 
 const MAGIC: [(&[u8], &str, WayOut); 24] = [
     (b"ZISRAWFILE", "a Zeiss CZI file", WayOut::BioFormats),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OLE compound file (Zeiss ZVI, Motic MDS or an office document)", WayOut::BioFormats),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "an OLE compound file (Zeiss ZVI, Motic MDS or an office document)",
+        WayOut::BioFormats,
+    ),
     (b"[Virtual Microscope Specimen]", "a Hamamatsu VMS index", WayOut::OpenSlide),
     (b"[Uncompressed Virtual Microscope Specimen]", "a Hamamatsu VMU index", WayOut::OpenSlide),
     (b"GN\0\0", "a Hamamatsu NGR image (of a VMU slide)", WayOut::OpenSlide),
@@ -36,7 +40,11 @@ const MAGIC: [(&[u8], &str, WayOut); 24] = [
     (b"SIS\0", "the pixels of an Olympus VSI slide (.ets)", WayOut::BioFormats),
     (b"\xda\xce\xbe\x0a", "a Nikon ND2 file", WayOut::BioFormats),
     (b"\x70\0\0\0", "a Leica LIF file", WayOut::BioFormats),
-    (b"<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><DataObject", "a Philips iSyntax file", WayOut::Vendor),
+    (
+        b"<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?><DataObject",
+        "a Philips iSyntax file",
+        WayOut::Vendor,
+    ),
     (b"<DataObject", "a Philips iSyntax file", WayOut::Vendor),
     (b"KFB", "a KFBio file", WayOut::Vendor),
     (b"SQ\0\0", "an SDPC file", WayOut::Vendor),
@@ -98,9 +106,10 @@ fn has_stack(folder: &Path) -> bool {
     // As many as a slide may have pictures; more are not looked at.
     entries.flatten().take(256).any(|entry| {
         let stack = entry.file_name().to_string_lossy().starts_with("stack");
-        stack && entry.path().read_dir().is_ok_and(|mut files| {
-            files.any(|f| f.is_ok_and(|f| f.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("ets"))))
-        })
+        stack
+            && entry.path().read_dir().is_ok_and(|mut files| {
+                files.any(|f| f.is_ok_and(|f| f.path().extension().is_some_and(|e| e.eq_ignore_ascii_case("ets"))))
+            })
     })
 }
 

@@ -67,9 +67,10 @@ pub(crate) fn open(
     };
     let objective_power = first.power;
     let levels = levels(&source, directories, &whole, &areas, options)?;
-    let (finest, scale) = levels.first().map(|level| (level, level.scale)).ok_or_else(|| {
-        SlideError::broken(source.path(), PLACE, "a resolution", "none")
-    })?;
+    let (finest, scale) = levels
+        .first()
+        .map(|level| (level, level.scale))
+        .ok_or_else(|| SlideError::broken(source.path(), PLACE, "a resolution", "none"))?;
     let stated = mpp::plausible(scale.0 / 1e3, scale.1 / 1e3, MppSource::LeicaXml);
     let tags = first.dimensions[0].directory(&source, directories)?.resolution();
     log::debug!("{}: {} areas in {} px", source.path().display(), areas.len(), finest.info.size);
@@ -135,11 +136,7 @@ struct Dimension {
 }
 
 impl Dimension {
-    fn directory<'d>(
-        &self,
-        source: &Source,
-        directories: &'d Directories,
-    ) -> Result<&'d super::Directory, SlideError> {
+    fn directory<'d>(&self, source: &Source, directories: &'d Directories) -> Result<&'d super::Directory, SlideError> {
         directories.page(self.page).ok_or_else(|| {
             let expected = format!("images in the {} pages that there are", directories.pages.len());
             SlideError::broken(source.path(), PLACE, expected, format!("one in page {}", self.page))
@@ -274,7 +271,13 @@ fn levels(
         let most = options.limits.max_tag_bytes / 16;
         if count > most {
             let place = format!("{PLACE}, collection of {size} px in pieces of {piece} px");
-            return Err(SlideError::over_limit(source.path(), place, "pieces", (count, most), "raise Limits::max_tag_bytes"));
+            return Err(SlideError::over_limit(
+                source.path(),
+                place,
+                "pieces",
+                (count, most),
+                "raise Limits::max_tag_bytes",
+            ));
         }
         if levels.last().is_some_and(|last| last.info.size.pixels() <= size.pixels()) {
             let expected = "levels that become smaller";

@@ -153,7 +153,7 @@ impl Reader for PagedSlide {
 }
 
 fn picture(pictures: &[Picture], index: usize) -> Result<&Picture, SlideError> {
-    pictures.get(index).ok_or_else(|| {
-        SlideError::misuse("associated image", format!("below {}", pictures.len()), index.to_string())
-    })
+    pictures
+        .get(index)
+        .ok_or_else(|| SlideError::misuse("associated image", format!("below {}", pictures.len()), index.to_string()))
 }

@@ -32,11 +32,17 @@ pub(crate) fn open(
     for node in xml::children(root, "Image") {
         images.push(Image::read(&source, directories, root, node)?);
     }
+    // The metadata of a set of files may be in each of them.
+    let here = |image: &Image| image.blocks.iter().all(|block| block.elsewhere.is_none());
+    if images.iter().any(here) {
+        images.retain(here);
+    }
     // Of equals, the first; a label only where there is nothing else.
-    let rank = |image: &Image<'_>| (image.role.is_none(), image.size.pixels());
-    let main = (0..images.len()).rev().max_by_key(|&i| rank(&images[i])).ok_or_else(|| {
-        SlideError::broken(source.path(), PLACE, "an Image", "none")
-    })?;
+    let rank = |image: &Image| (image.role.is_none(), image.size.pixels());
+    let main = (0..images.len())
+        .rev()
+        .max_by_key(|&i| rank(&images[i]))
+        .ok_or_else(|| SlideError::broken(source.path(), PLACE, "an Image", "none"))?;
     let image = &images[main];
     let planes = image.planes(&source, directories)?;
     for (what, size) in [("focal planes", image.z), ("points in time", image.t)] {
@@ -80,7 +86,7 @@ pub(crate) fn open(
 const PLACE: &str = "page 0, OME-XML";
 
 /// An `Image` element.
-struct Image<'d> {
+struct Image {
     name: Option<String>,
     /// `label`, `macro` or `thumbnail`, by its name.
     role: Option<&'static str>,
@@ -97,7 +103,6 @@ struct Image<'d> {
     blocks: Vec<Block>,
     mpp: Option<Mpp>,
     power: Option<f64>,
-    first: &'d Directory,
 }
 
 struct Channel {
@@ -114,10 +119,10 @@ struct Block {
     elsewhere: Option<String>,
 }
 
-impl<'d> Image<'d> {
+impl Image {
     fn read(
         source: &Source,
-        directories: &'d Directories,
+        directories: &Directories,
         root: Node<'_, '_>,
         node: Node<'_, '_>,
     ) -> Result<Self, SlideError> {
@@ -135,9 +140,15 @@ impl<'d> Image<'d> {
         let order = pixels.attribute("DimensionOrder").unwrap_or("XYCZT");
         let axes: Vec<char> = order.chars().filter(|axis| "CZT".contains(*axis)).collect();
         let elements: Vec<_> = xml::children(pixels, "TiffData").collect();
+        let uuid = root.attribute("UUID");
+        // A file that was given another name still knows itself by its UUID.
+        let elsewhere = |element: Node<'_, '_>| {
+            let other = xml::child(element, "UUID").filter(|n| uuid.is_some() && n.text().map(str::trim) != uuid);
+            other.map(|node| node.attribute("FileName").unwrap_or("another file").to_owned())
+        };
         let first_page = match elements.first() {
-            Some(element) => xml::number(source, *element, "IFD")?.unwrap_or(0),
-            None => 0,
+            Some(element) if elsewhere(*element).is_none() => xml::number(source, *element, "IFD")?.unwrap_or(0),
+            _ => 0,
         };
         let first = directory(source, directories, first_page)?;
         let samples = first.first(277).unwrap_or(1).max(1);
@@ -149,7 +160,6 @@ impl<'d> Image<'d> {
         };
         let steps = [step('C'), step('Z'), step('T')];
         let all = stored.saturating_mul(z).saturating_mul(t);
-        let uuid = root.attribute("UUID");
         let mut blocks = Vec::new();
         for element in elements {
             let mut plane = 0_u64;
@@ -159,10 +169,7 @@ impl<'d> Image<'d> {
             }
             let page = xml::number(source, element, "IFD")?;
             let count = xml::number(source, element, "PlaneCount")?.unwrap_or(if page.is_some() { 1 } else { all });
-            // A file that was given another name still knows itself by its UUID.
-            let other = xml::child(element, "UUID").filter(|node| uuid.is_some() && node.text().map(str::trim) != uuid);
-            let elsewhere = other.map(|node| node.attribute("FileName").unwrap_or("another file").to_owned());
-            blocks.push(Block { plane, page: page.unwrap_or(0), count, elsewhere });
+            blocks.push(Block { plane, page: page.unwrap_or(0), count, elsewhere: elsewhere(element) });
         }
         if blocks.is_empty() {
             blocks.push(Block { plane: 0, page: 0, count: all, elsewhere: None });
@@ -172,11 +179,11 @@ impl<'d> Image<'d> {
         let size = page::size(source, first)?;
         let power = objective_power(root, node);
         let mpp = resolution(pixels);
-        Ok(Self { name, role, size, samples, channels, c, z, t, stride: steps[0], blocks, mpp, power, first })
+        Ok(Self { name, role, size, samples, channels, c, z, t, stride: steps[0], blocks, mpp, power })
     }
 
     /// Where the pixels of the first focal plane and point in time are, as RGB.
-    fn planes(&self, source: &Source, directories: &'d Directories) -> Result<Planes<'d>, SlideError> {
+    fn planes<'d>(&self, source: &Source, directories: &'d Directories) -> Result<Planes<'d>, SlideError> {
         let page = |channel: u64| {
             let plane = channel.saturating_mul(self.stride);
             let block = self.blocks.iter().find(|b| plane >= b.plane && plane - b.plane < b.count);
@@ -357,8 +364,8 @@ mod tests {
     #[test]
     fn units() {
         assert_eq!(of(r#"PhysicalSizeX="0.25" PhysicalSizeY="0.5""#), Some((0.25, 0.5)));
-        let (x, y) = of(r#"PhysicalSizeX="325" PhysicalSizeXUnit="nm" PhysicalSizeY="0.00001" PhysicalSizeYUnit="in""#)
-            .unwrap();
+        let (x, y) =
+            of(r#"PhysicalSizeX="325" PhysicalSizeXUnit="nm" PhysicalSizeY="0.00001" PhysicalSizeYUnit="in""#).unwrap();
         assert!((x - 0.325).abs() < 1e-12 && (y - 0.254).abs() < 1e-12);
         for unit in ["\u{b5}m", "&#181;m", "&#x3BC;m", "\u{fffd}m", "micron"] {
             let unit = format!(r#"PhysicalSizeX="1" PhysicalSizeXUnit="{unit}" PhysicalSizeY="1""#);

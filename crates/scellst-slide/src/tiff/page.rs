@@ -207,9 +207,7 @@ impl Page {
         let plane = |channel: usize| {
             let place = format!("{place} of channel {channel}");
             match self.data.get(channel * count + index) {
-                Some(&(offset, len)) if len > 0 => {
-                    codec::samples(source, (offset, len), &self.coding, stored, &place)
-                }
+                Some(&(offset, len)) if len > 0 => codec::samples(source, (offset, len), &self.coding, stored, &place),
                 _ => {
                     let mut white = zeroed(source.path(), &place, stored.pixels())?;
                     white.fill(255);

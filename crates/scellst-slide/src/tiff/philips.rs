@@ -31,9 +31,10 @@ pub(crate) fn open(
     let images: Vec<_> =
         attributes(document.root_element(), "PIM_DP_SCANNED_IMAGES").flat_map(|node| objects(node)).collect();
     let of_kind = |kind: &'static str| {
-        images.iter().copied().filter(move |&image| {
-            attributes(image, "PIM_DP_IMAGE_TYPE").any(|a| a.text().map(str::trim) == Some(kind))
-        })
+        images
+            .iter()
+            .copied()
+            .filter(move |&image| attributes(image, "PIM_DP_IMAGE_TYPE").any(|a| a.text().map(str::trim) == Some(kind)))
     };
     let slides: Vec<_> = of_kind("WSI").collect();
     let &[slide] = slides.as_slice() else {
@@ -42,18 +43,17 @@ pub(crate) fn open(
         return Err(SlideError::unsupported(source.path(), PLACE, found, hint));
     };
     let (levels, others): (Vec<&Directory>, Vec<&Directory>) = directories.pages.iter().partition(|d| d.has(322));
-    let spacings = level_spacings(slide)
-        .filter(|spacings| spacings.len() == levels.len())
-        .ok_or_else(|| {
-            let expected = format!("DICOM_PIXEL_SPACING of each of {} levels", levels.len());
-            SlideError::broken(source.path(), PLACE, expected, "fewer, more or none")
-        })?;
+    let spacings = level_spacings(slide).filter(|spacings| spacings.len() == levels.len()).ok_or_else(|| {
+        let expected = format!("DICOM_PIXEL_SPACING of each of {} levels", levels.len());
+        SlideError::broken(source.path(), PLACE, expected, "fewer, more or none")
+    })?;
     let pages = pages(&source, &levels, &spacings, options)?;
 
     let mut associated = Vec::new();
     for directory in others {
         let description = directory.text(270).unwrap_or_default();
-        let name = [("Label", "label"), ("Macro", "macro")].into_iter().find(|(start, _)| description.starts_with(start));
+        let name =
+            [("Label", "label"), ("Macro", "macro")].into_iter().find(|(start, _)| description.starts_with(start));
         if let Some((_, name)) = name {
             associated.push((image(name, page::size(&source, directory)?), Picture::from(directory)));
         }

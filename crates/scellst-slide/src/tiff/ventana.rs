@@ -54,6 +54,13 @@ pub(crate) fn open(
             (None, None) => log::debug!("{}: {} ignored", source.path().display(), directory.name),
         }
     }
+    if levels.is_empty() {
+        // Made from a BIF by another program: an ordinary pyramid that kept the scanner's XML.
+        let (reader, mut about) = generic::open(source, directories, Format::VentanaBif, options)?;
+        about.mpp.splice(0..0, stated);
+        about.objective_power = objective_power;
+        return Ok((reader, about));
+    }
     levels.sort_by_key(|&(number, ..)| number);
     let Some(&(0, finest, magnification)) = levels.first() else {
         let expected = "a page described as level=0";

@@ -106,11 +106,7 @@ pub(crate) fn number<T: std::str::FromStr>(
 }
 
 /// An attribute that must be there, as a number.
-pub(crate) fn required<T: std::str::FromStr>(
-    source: &Source,
-    node: Node<'_, '_>,
-    name: &str,
-) -> Result<T, SlideError> {
+pub(crate) fn required<T: std::str::FromStr>(source: &Source, node: Node<'_, '_>, name: &str) -> Result<T, SlideError> {
     number(source, node, name)?.ok_or_else(|| {
         let place = format!("XML, {}", node.tag_name().name());
         SlideError::broken(source.path(), place, format!("an attribute {name}"), "none")
