@@ -35,8 +35,8 @@ const MAGIC: [(&[u8], &str, WayOut); 24] = [
     (b"[Uncompressed Virtual Microscope Specimen]", "a Hamamatsu VMU index", WayOut::OpenSlide),
     (b"GN\0\0", "a Hamamatsu NGR image (of a VMU slide)", WayOut::OpenSlide),
     (b"SQLite format 3\0", "an SQLite database (as Sakura's .svslide is)", WayOut::OpenSlide),
-    (b"[GENERAL]", "a MIRAX index (Slidat.ini)", WayOut::OpenSlide),
-    (b"\xef\xbb\xbf[GENERAL]", "a MIRAX index (Slidat.ini)", WayOut::OpenSlide),
+    (b"[GENERAL]", "a MIRAX index (Slidedat.ini)", WayOut::OpenSlide),
+    (b"\xef\xbb\xbf[GENERAL]", "a MIRAX index (Slidedat.ini)", WayOut::OpenSlide),
     (b"SIS\0", "the pixels of an Olympus VSI slide (.ets)", WayOut::BioFormats),
     (b"\xda\xce\xbe\x0a", "a Nikon ND2 file", WayOut::BioFormats),
     (b"\x70\0\0\0", "a Leica LIF file", WayOut::BioFormats),
@@ -73,7 +73,7 @@ impl Foreign {
         }
         // The file itself is but a picture; the slide is in the folder of its name.
         let folder = path.with_extension("");
-        if start.starts_with(b"\xff\xd8") && folder != path && folder.join("Slidat.ini").is_file() {
+        if start.starts_with(b"\xff\xd8") && folder != path && folder.join("Slidedat.ini").is_file() {
             return known("a MIRAX slide (.mrxs)", WayOut::OpenSlide);
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -134,7 +134,7 @@ mod tests {
         let slide = root.path().join("case.mrxs");
         std::fs::create_dir(root.path().join("case")).unwrap();
         assert_eq!(Foreign::of(&slide, b"\xff\xd8\xff"), None);
-        std::fs::write(root.path().join("case/Slidat.ini"), "[GENERAL]").unwrap();
+        std::fs::write(root.path().join("case/Slidedat.ini"), "[GENERAL]").unwrap();
         let found = Foreign::of(&slide, b"\xff\xd8\xff").unwrap();
         let text = found.error(&slide).to_string();
         assert!(text.contains("MIRAX") && text.contains("openslide") && text.contains("case.mrxs"), "{text}");

@@ -331,7 +331,7 @@ fn leica_xml_that_is_not_read() {
     );
     assert!(broken(&with(&xml.replacen("sizeX=\"100000\"", "sizeX=\"-1\"", 1))).contains("1 nm to 1 m"));
     // A collection that is all but empty, in more pieces than a list of tiles may have.
-    let huge = xml.replacen("sizeX=\"100000\" sizeY=\"80000\"", "sizeX=\"1000000000\" sizeY=\"1000000000\"", 1);
+    let huge = xml.replace("sizeX=\"100000\" sizeY=\"80000\"", "sizeX=\"1000000000\" sizeY=\"1000000000\"");
     let (slide, _file) = open_bytes(&with(&huge));
     assert!(matches!(slide, Err(SlideError::OverLimit { what: "pieces", .. })));
 }
@@ -349,6 +349,9 @@ fn a_ventana_slide() {
     assert_eq!(names(&slide), ["macro", "thumbnail"]);
     let text = refused(&ventana(12));
     assert!(text.contains("overlap (6 of 6 joints, by up to 12 px)") && text.contains("openslide"), "{text}");
+    // Where the lowest area begins is nobody's business; where an area lies across is.
+    assert!(open_bytes(&ventana_at(0, 0, 70)).0.is_ok());
+    assert!(refused(&ventana_at(0, 64, 0)).contains("at 0, 0 px instead of 64, 0"));
 }
 
 #[test]

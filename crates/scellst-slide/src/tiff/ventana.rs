@@ -1,7 +1,8 @@
 //! Ventana BIF (Roche): levels of tiles in image order, whose overlaps are in the XML.
 //!
 //! A scanner's frames overlap, and every tile of level 0 is one; where the joints between them say so
-//! the file is refused, since tiles laid side by side would show a seam at each. The numbers of tiles
+//! the file is refused, since tiles laid side by side would show a seam at each, and so it is where the
+//! areas of a glass are stored closer together than they lie on it. The numbers of tiles
 //! in joints wind upwards from the lower left, but the tiles themselves are stored in rows from the
 //! upper left, as ever in TIFF. Learnt from OpenSlide's reader and from letters on its list
 //! (openslide.org/formats/ventana).
@@ -41,8 +42,8 @@ pub(crate) fn open(
                 stated = stated.or_else(|| resolution(scan));
                 objective_power = objective_power.or_else(|| positive(scan, "Magnification"));
             }
-            for info in root.descendants().filter(|node| node.tag_name().name() == "ImageInfo") {
-                joints_without_overlap(&source, &place, info)?;
+            if let Some(encoding) = root.descendants().find(|node| node.tag_name().name() == "EncodeInfo") {
+                in_image_order(&source, &place, encoding)?;
             }
         }
         match (level, role(&description)) {
@@ -150,6 +151,46 @@ fn one_focal_plane(source: &Source, place: &str, scan: Node<'_, '_>) -> Result<(
     }
 }
 
+const ELSEWHERE: &str = "read it through OpenSlide (the feature `openslide`), or convert it, for example with \
+                         `vips tiffsave --tile --pyramid --bigtiff`";
+
+/// That the scanned areas' tiles make up the image as they are stored: none overlaps another, and each
+/// area lies where its tiles do.
+fn in_image_order(source: &Source, place: &str, encoding: Node<'_, '_>) -> Result<(), SlideError> {
+    let infos: Vec<_> =
+        xml::children(encoding, "SlideStitchInfo").flat_map(|n| xml::children(n, "ImageInfo")).collect();
+    let origins: Vec<_> =
+        xml::children(encoding, "AoiOrigin").flat_map(|n| n.children()).filter(Node::is_element).collect();
+    if infos.len() != origins.len() {
+        let expected = format!("an origin of each of {} areas", infos.len());
+        return Err(SlideError::broken(source.path(), place, expected, origins.len().to_string()));
+    }
+    let mut areas = Vec::new();
+    for (info, origin) in infos.into_iter().zip(origins) {
+        if xml::number::<u64>(source, info, "AOIScanned")? == Some(0) {
+            continue;
+        }
+        joints_without_overlap(source, place, info)?;
+        let number = |node, name| xml::number::<f64>(source, node, name);
+        let tiles: f64 = xml::required(source, info, "NumRows")?;
+        let tile: f64 = xml::required(source, info, "Height")?;
+        let stored = (xml::required(source, origin, "OriginX")?, xml::required(source, origin, "OriginY")?);
+        areas.push((stored, number(info, "Pos-X")?, number(info, "Pos-Y")?, tiles * tile));
+    }
+    // Positions count upwards from below all areas, to each area's lower side; pages downwards.
+    let top = areas.iter().map(|(_, _, y, height)| y.unwrap_or(0.0) + height).fold(0.0, f64::max);
+    for ((x, y), pos_x, pos_y, height) in areas {
+        let (left, upper) = (pos_x.unwrap_or(x), pos_y.map_or(y, |pos| top - pos - height));
+        if left != x || upper != y {
+            let found = format!(
+                "a Ventana BIF whose areas are not stored where they lie (at {x}, {y} px instead of {left}, {upper})"
+            );
+            return Err(SlideError::unsupported(source.path(), place, found, ELSEWHERE));
+        }
+    }
+    Ok(())
+}
+
 /// That no two tiles of an area overlap.
 fn joints_without_overlap(source: &Source, place: &str, info: Node<'_, '_>) -> Result<(), SlideError> {
     let (mut overlapping, mut all, mut most) = (0_u64, 0_u64, 0_f64);
@@ -164,9 +205,7 @@ fn joints_without_overlap(source: &Source, place: &str, info: Node<'_, '_>) -> R
         return Ok(());
     }
     let found = format!("a Ventana BIF whose tiles overlap ({overlapping} of {all} joints, by up to {most} px)");
-    let hint = "read it through OpenSlide (the feature `openslide`), or convert it, for example with \
-                `vips tiffsave --tile --pyramid --bigtiff`";
-    Err(SlideError::unsupported(source.path(), place, found, hint))
+    Err(SlideError::unsupported(source.path(), place, found, ELSEWHERE))
 }
 
 #[cfg(test)]

@@ -229,6 +229,11 @@ pub const VENTANA_LEVELS: [(u32, u32); 3] = [(192, 128), (96, 64), (48, 32)];
 
 /// A Ventana BIF whose joints overlap by so much.
 pub fn ventana(overlap: u32) -> Vec<u8> {
+    ventana_at(overlap, 0, 0)
+}
+
+/// The same, its area at another place.
+pub fn ventana_at(overlap: u32, x: u32, y: u32) -> Vec<u8> {
     let scan = "<iScan Magnification=\"40\" ScanRes=\"0.2325\" UnitNumber=\"BI10N0306\" Z-layers=\"1\" Z-spacing=\"1\">\
                 <AOI0 Left=\"450\" Top=\"1381\" Right=\"633\" Bottom=\"1465\"/></iScan>";
     // Numbered from the lower left, winding upwards: 3 x 2 tiles.
@@ -246,8 +251,8 @@ pub fn ventana(overlap: u32) -> Vec<u8> {
             .concat();
     let encode = format!(
         "<?xml version=\"1.0\"?><EncodeInfo Ver=\"2\"><SlideInfo Rack=\"0\" Slot=\"16\">{scan}</SlideInfo>\
-         <SlideStitchInfo><ImageInfo AOIScanned=\"1\" AOIIndex=\"0\" Width=\"64\" Height=\"64\" NumRows=\"2\" NumCols=\"3\">\
-         {joints}</ImageInfo></SlideStitchInfo><AoiOrigin><AOI0 OriginX=\"0\" OriginY=\"0\"/></AoiOrigin></EncodeInfo>"
+         <SlideStitchInfo><ImageInfo AOIScanned=\"1\" AOIIndex=\"0\" Width=\"64\" Height=\"64\" NumRows=\"2\" NumCols=\"3\" \
+         Pos-X=\"{x}.0\" Pos-Y=\"{y}\">{joints}</ImageInfo></SlideStitchInfo><AoiOrigin><AOI0 OriginX=\"0\" OriginY=\"0\"/></AoiOrigin></EncodeInfo>"
     );
     let mut pages = vec![
         text(text(Page::of(&picture(30, 50), PLAIN), 270, "Label Image"), 700, scan),
