@@ -12,6 +12,12 @@ pub enum Format {
     AperioSvs,
     /// OME-TIFF (classic or BigTIFF).
     OmeTiff,
+    /// Philips TIFF, as exported from iSyntax (classic or BigTIFF).
+    PhilipsTiff,
+    /// Leica SCN.
+    LeicaScn,
+    /// Ventana (Roche) BIF.
+    VentanaBif,
     /// A plain JPEG, one level, decoded once into memory.
     Jpeg,
     /// A plain PNG, one level, decoded once into memory.
@@ -25,6 +31,9 @@ impl fmt::Display for Format {
             Self::BigTiff => "BigTIFF",
             Self::AperioSvs => "Aperio SVS",
             Self::OmeTiff => "OME-TIFF",
+            Self::PhilipsTiff => "Philips TIFF",
+            Self::LeicaScn => "Leica SCN",
+            Self::VentanaBif => "Ventana BIF",
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",
         })
@@ -67,11 +76,9 @@ pub(crate) enum Container {
 /// The container by its magic number; otherwise what it seems to be, in words.
 pub(crate) fn sniff(start: &[u8]) -> Result<Container, String> {
     const TIFF: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
-    const OTHERS: [(usize, &[u8], &str); 8] = [
+    const OTHERS: [(usize, &[u8], &str); 6] = [
         (128, b"DICM", "a DICOM file"),
-        (0, b"ZISRAWFILE", "a Zeiss CZI file"),
         (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-        (0, b"PK\x03\x04", "a ZIP archive"),
         (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 file"),
         (0, b"BM", "a BMP image"),
         (0, b"GIF8", "a GIF image"),

@@ -38,6 +38,7 @@ mod cache;
 mod codec;
 mod doubt;
 mod error;
+mod foreign;
 mod format;
 mod level;
 mod mpp;

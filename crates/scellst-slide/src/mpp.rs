@@ -86,29 +86,6 @@ pub(crate) fn aperio_power(description: &str) -> Option<f64> {
     (power.is_finite() && power > 0.0).then_some(power)
 }
 
-/// From the first `Pixels` element of OME-XML.
-pub(crate) fn from_ome(xml: &str) -> Option<Mpp> {
-    let element = xml.get(xml.find("<Pixels")?..)?;
-    let element = element.get(..element.find('>')?)?;
-    let attribute = |name: &str| {
-        let start = element.find(&format!(" {name}=\""))? + name.len() + 3;
-        let rest = element.get(start..)?;
-        rest.get(..rest.find('"')?)
-    };
-    let length = |axis: &str| {
-        let value: f64 = attribute(&format!("PhysicalSize{axis}"))?.parse().ok()?;
-        // The schema's default unit is the micrometre.
-        let unit = match attribute(&format!("PhysicalSize{axis}Unit")).unwrap_or("um") {
-            "um" | "\u{b5}m" | "\u{3bc}m" | "&#181;m" | "&#xB5;m" => 1.0,
-            "nm" => 1e-3,
-            "mm" => 1e3,
-            _ => return None,
-        };
-        Some(value * unit)
-    };
-    plausible(length("X")?, length("Y")?, MppSource::OmeXml)
-}
-
 /// From pixels per unit along x and y, and the TIFF ResolutionUnit (2 inch, 3 centimetre).
 pub(crate) fn from_tags(x: f64, y: f64, unit: u64) -> Option<Mpp> {
     let micron = match unit {
@@ -145,14 +122,5 @@ mod tests {
         assert_eq!(aperio_power(text), Some(20.0));
         assert_eq!(from_aperio("Aperio|MPP = 0"), None);
         assert_eq!(aperio_power("Aperio|AppMag = x"), None);
-    }
-
-    #[test]
-    fn ome() {
-        let xml = r#"<OME><Image><Pixels DimensionOrder="XYCZT" PhysicalSizeX="325" PhysicalSizeXUnit="nm" PhysicalSizeY="0.5">"#;
-        let mpp = from_ome(xml).unwrap();
-        assert_eq!((mpp.value.x(), mpp.value.y()), (0.325, 0.5));
-        assert_eq!(from_ome(r#"<Pixels PhysicalSizeX="1" PhysicalSizeXUnit="pixel" PhysicalSizeY="1">"#), None);
-        assert_eq!(from_ome("<Pixels PhysicalSizeX=\""), None);
     }
 }

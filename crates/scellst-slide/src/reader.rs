@@ -62,6 +62,11 @@ pub(crate) trait Reader: Send + Sync {
     /// exists.
     fn associated(&self, index: usize) -> Result<RgbImage, SlideError>;
 
+    /// Names of the channels, where the file gives them.
+    fn channels(&self) -> &[String] {
+        &[]
+    }
+
     /// Whether pieces are in memory anyhow, so that keeping them in a cache would gain nothing.
     fn in_memory(&self) -> bool {
         false

@@ -5,6 +5,7 @@ use image::RgbImage;
 use scellst_types::{LevelIndex, MicronsPerPixel, Size};
 
 use crate::cache::PieceCache;
+use crate::foreign::Foreign;
 use crate::format::{Container, sniff};
 use crate::plain::PlainImage;
 use crate::reader::Reader;
@@ -84,7 +85,11 @@ impl Slide {
         if source.len() == 0 {
             return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
         }
-        let container = sniff(&source.head(256)?).map_err(|found| {
+        let start = source.head(256)?;
+        if let Some(foreign) = Foreign::of(path, &start) {
+            return Err(foreign.error(path));
+        }
+        let container = sniff(&start).map_err(|found| {
             SlideError::unsupported(
                 path,
                 "the file",
@@ -212,6 +217,12 @@ impl Slide {
             SlideError::misuse("associated image", expected, name)
         })?;
         self.inner.reader.associated(index)
+    }
+
+    /// Names of the image's channels where the file gives them (OME-TIFF), in the order of the file;
+    /// pixels are read as RGB whatever they are.
+    pub fn channels(&self) -> &[String] {
+        self.inner.reader.channels()
     }
 
     /// Number of levels, at least 1.

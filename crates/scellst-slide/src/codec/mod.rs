@@ -1,5 +1,6 @@
 //! From the stored bytes of a tile or strip to 8-bit RGB.
 
+pub(crate) mod colour;
 pub(crate) mod jpeg;
 
 use std::io::Read;
@@ -20,7 +21,8 @@ const LZW_MOST: u64 = 3640;
 #[derive(Debug)]
 pub(crate) struct Coding {
     pub(crate) compression: Compression,
-    /// 3, or 4 with an alpha channel that is dropped.
+    /// 3, or 4 with an alpha channel that is dropped; 1 where a page has another
+    /// [`Colour`](colour::Colour) or a plane a channel.
     pub(crate) samples: usize,
     /// Whether rows hold differences from the pixel to the left.
     pub(crate) predictor: bool,
@@ -47,6 +49,22 @@ pub(crate) fn decode(
         let pixels = jpeg::decode_piece(bytes, &prefix, coding.rgb, (stored, needed));
         return pixels.map_err(|(expected, found)| SlideError::broken(path, place, expected, found));
     }
+    let mut samples = samples(source, (offset, len), coding, stored, place)?;
+    if coding.samples == 4 {
+        drop_alpha(&mut samples);
+    }
+    rgb(path, place, stored, samples)
+}
+
+/// The samples of a piece whose compression knows nothing of colours, as the file has them.
+pub(crate) fn samples(
+    source: &Source,
+    (offset, len): (u64, u64),
+    coding: &Coding,
+    stored: Size,
+    place: &str,
+) -> Result<Vec<u8>, SlideError> {
+    let path = source.path();
     let expected = stored.pixels() * coding.samples as u64;
     let bytes = source.read(&[], offset, len, place)?;
     let short = |found: usize| {
@@ -94,10 +112,7 @@ pub(crate) fn decode(
     if coding.predictor {
         undo_differences(&mut samples, stored.width as usize * coding.samples, coding.samples);
     }
-    if coding.samples == 4 {
-        drop_alpha(&mut samples);
-    }
-    rgb(path, place, stored, samples)
+    Ok(samples)
 }
 
 /// A white piece, for a tile that a sparse file leaves out.
@@ -107,7 +122,7 @@ pub(crate) fn white(path: &Path, place: &str, size: Size) -> Result<RgbImage, Sl
     rgb(path, place, size, pixels)
 }
 
-fn rgb(path: &Path, place: &str, size: Size, pixels: Vec<u8>) -> Result<RgbImage, SlideError> {
+pub(crate) fn rgb(path: &Path, place: &str, size: Size, pixels: Vec<u8>) -> Result<RgbImage, SlideError> {
     let found = pixels.len();
     RgbImage::from_raw(size.width, size.height, pixels)
         .ok_or_else(|| SlideError::broken(path, place, format!("RGB pixels of {size}"), format!("{found} bytes")))

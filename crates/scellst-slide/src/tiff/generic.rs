@@ -1,4 +1,4 @@
-//! Pyramids of pages and sub-images: plain TIFF, Aperio SVS, OME-TIFF.
+//! Pyramids of pages and sub-images: plain TIFF, Aperio SVS.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(crate) fn open(
     for ((directory, &size), role) in directories.pages.iter().zip(&sizes).zip(roles) {
         match role {
             Role::Level => levels.push(directory),
-            Role::Associated(name) => associated.push((AssociatedImage { name, size }, directory.clone())),
+            Role::Associated(name) => associated.push((AssociatedImage { name, size }, directory.into())),
             Role::Other => log::debug!("{}: {} ignored", source.path().display(), directory.name),
         }
     }
@@ -35,15 +35,7 @@ pub(crate) fn open(
     let Some(&finest) = levels.first() else {
         return Err(SlideError::broken(source.path(), "directories", "an image", "none that is a slide's level"));
     };
-    let mut pages = vec![Page::new(&source, finest, &options.limits)?];
-    for directory in levels.iter().skip(1) {
-        match Page::new(&source, directory, &options.limits) {
-            Ok(page) => pages.push(page),
-            // The finest level serves as well, only slower.
-            Err(e @ SlideError::Unsupported { .. }) => log::warn!("level left out: {e}"),
-            Err(e) => return Err(e),
-        }
-    }
+    let pages = usable(levels.iter().map(|directory| Page::new(&source, directory, &options.limits)))?;
     let mut about = About {
         format,
         mpp: resolutions(format, &description, finest),
@@ -54,11 +46,24 @@ pub(crate) fn open(
     Ok((Box::new(slide), about))
 }
 
+/// The pages of a pyramid, the finest first, of which coarser ones may be of a kind that is not read.
+pub(crate) fn usable(pages: impl Iterator<Item = Result<Page, SlideError>>) -> Result<Vec<Page>, SlideError> {
+    let mut usable = Vec::new();
+    for page in pages {
+        match page {
+            Ok(page) => usable.push(page),
+            // The finest level serves as well, only slower.
+            Err(e @ SlideError::Unsupported { .. }) if !usable.is_empty() => log::warn!("level left out: {e}"),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(usable)
+}
+
 /// All statements of the resolution, the most trusted first.
 fn resolutions(format: Format, description: &str, finest: &Directory) -> Vec<Mpp> {
     let described = match format {
         Format::AperioSvs => mpp::from_aperio(description),
-        Format::OmeTiff => mpp::from_ome(description),
         _ => None,
     };
     described.into_iter().chain(finest.resolution()).collect()

@@ -6,8 +6,9 @@ use image::RgbImage;
 use scellst_types::Size;
 
 use super::tags::{Directory, NDPI_MARK};
+use crate::codec::colour::{self, Colour};
 use crate::codec::{self, Coding};
-use crate::source::Source;
+use crate::source::{Source, zeroed};
 use crate::{Compression, Limits, SlideError};
 
 /// An image whose tags are understood and agree with each other and the file.
@@ -20,7 +21,10 @@ pub(crate) struct Page {
     pub(crate) piece: Size,
     pub(crate) tiled: bool,
     pub(crate) coding: Coding,
-    /// Offset and length of every piece, in row order.
+    colour: Colour,
+    /// 3 where every channel has its own pieces, else 1.
+    planes: usize,
+    /// Offset and length of every piece, in row order, one plane after the other.
     data: Vec<(u64, u64)>,
     /// One for all the tiles that a sparse file leaves out.
     white: OnceLock<Result<Arc<RgbImage>, SlideError>>,
@@ -46,6 +50,8 @@ impl Page {
         let bad = |expected: String, found: String| bad(source, directory, expected, found);
         let size = size(source, directory)?;
         let coding = coding(source, directory)?;
+        let colour = colour_of(source, directory)?;
+        let planes = if is_planar(directory) { 3 } else { 1 };
         let tiled = directory.has(322) || directory.has(323) || directory.has(324);
         if tiled && directory.has(273) {
             return Err(bad("either tiles or strips".to_owned(), "offsets of both".to_owned()));
@@ -71,8 +77,9 @@ impl Page {
         let (offsets_tag, lengths_tag) = if tiled { (324, 325) } else { (273, 279) };
         let list = |tag: u16, kind: &str| {
             let values = directory.unsigned(tag).unwrap_or_default();
-            if (values.len() as u64) < count {
-                let expected = format!("{kind} of {count} {what} for {size} px in {what} of {piece} px");
+            if (values.len() as u64) < count * planes as u64 {
+                let of_planes = if planes > 1 { " of 3 planes" } else { "" };
+                let expected = format!("{kind} of {count} {what}{of_planes} for {size} px in {what} of {piece} px");
                 return Err(bad(expected, values.len().to_string()));
             }
             Ok(values)
@@ -82,10 +89,10 @@ impl Page {
         let lengths = match list(lengths_tag, "byte counts") {
             Ok(lengths) => lengths.to_vec(),
             // Very old writers leave the length of a single raw strip to be worked out.
-            Err(_) if count == 1 && !tiled && coding.compression == Compression::None => vec![raw_bytes],
+            Err(_) if count == 1 && planes == 1 && !tiled && coding.compression == Compression::None => vec![raw_bytes],
             Err(e) => return Err(e),
         };
-        let mut data: Vec<(u64, u64)> = offsets.iter().copied().zip(lengths).take(count as usize).collect();
+        let mut data: Vec<(u64, u64)> = offsets.iter().copied().zip(lengths).take(count as usize * planes).collect();
         for (i, &(offset, len)) in data.iter().enumerate() {
             // A tile without bytes is one that a sparse file leaves out.
             if !(tiled && len == 0) {
@@ -95,28 +102,83 @@ impl Page {
         if !tiled && coding.compression == Compression::None {
             // So that no more parts are made than the file has bytes for.
             let stored: u64 = data.iter().map(|&(_, len)| len).fold(0, u64::saturating_add);
-            if stored < raw_bytes {
-                return Err(bad(format!("{raw_bytes} bytes of pixels in {what}"), stored.to_string()));
+            let needed = raw_bytes.saturating_mul(planes as u64);
+            if stored < needed {
+                return Err(bad(format!("{needed} bytes of pixels in {what}"), stored.to_string()));
             }
-            (piece, data) = split_raw_strips(size, piece, coding.samples, &data);
+            let strips = std::mem::take(&mut data);
+            let whole = piece;
+            for plane in strips.chunks(count as usize) {
+                let (part, parts) = split_raw_strips(size, whole, coding.samples, plane);
+                piece = part;
+                data.extend(parts);
+            }
         }
-        let decoded = piece.pixels().saturating_mul(coding.samples as u64);
+        let decoded = piece.pixels().saturating_mul(coding.samples.max(3) as u64);
         let largest = data.iter().map(|&(_, len)| len).max().unwrap_or(0).max(decoded);
         if largest > limits.max_tile_bytes {
             let place = format!("{}, {what} of {piece} px", directory.name);
             let hint = "raise Limits::max_tile_bytes, or convert it to a tiled TIFF";
             return Err(SlideError::over_limit(source.path(), place, "bytes", (largest, limits.max_tile_bytes), hint));
         }
-        Ok(Self { name: directory.name.clone(), size, piece, tiled, coding, data, white: OnceLock::new() })
+        let name = directory.name.clone();
+        Ok(Self { name, size, piece, tiled, coding, colour, planes, data, white: OnceLock::new() })
+    }
+
+    /// An image whose red, green and blue are grey images of their own, laid out alike.
+    pub(crate) fn of_planes(
+        source: &Source,
+        directories: [&Directory; 3],
+        limits: &Limits,
+    ) -> Result<Self, SlideError> {
+        let mut first = Self::new(source, directories[0], limits)?;
+        for directory in directories {
+            let next = Self::new(source, directory, limits)?;
+            let layout = |page: &Self| (page.size, page.piece, page.tiled, page.coding.compression);
+            if layout(&next) != layout(&first) || next.colour != Colour::Grey || next.planes != 1 {
+                let found = format!("{} px in pieces of {} px, {:?}", next.size, next.piece, next.colour);
+                let expected = format!("a grey channel of {} px in pieces of {} px", first.size, first.piece);
+                return Err(bad(source, directory, expected, found));
+            }
+            if directory.name != directories[0].name {
+                // Predictors may differ from channel to channel by the letter of the format.
+                if next.coding.predictor != first.coding.predictor {
+                    return Err(bad(source, directory, "the predictor of the first channel", "another"));
+                }
+                first.data.extend(next.data);
+            }
+        }
+        if first.data.len() % 3 != 0 {
+            return Err(bad(source, directories[0], "three channels in three directories", "fewer"));
+        }
+        first.planes = 3;
+        first.colour = Colour::Rgb;
+        Ok(first)
+    }
+
+    /// The upper left part of an image that was filled up to whole tiles; not larger than it is.
+    pub(crate) fn crop(&mut self, size: Size) {
+        let size = Size::new(size.width.clamp(1, self.size.width), size.height.clamp(1, self.size.height));
+        let across = self.size.width.div_ceil(self.piece.width) as usize;
+        let plane = self.data.len() / self.planes;
+        let kept = (size.width.div_ceil(self.piece.width) as usize, size.height.div_ceil(self.piece.height) as usize);
+        let mut i = 0;
+        self.data.retain(|_| {
+            let (x, y) = (i % plane % across, i % plane / across);
+            i += 1;
+            x < kept.0 && y < kept.1
+        });
+        self.size = size;
     }
 
     /// Decodes a piece.
     pub(crate) fn decode(&self, source: &Source, index: u64) -> Result<Arc<RgbImage>, SlideError> {
         let place = format!("{}, {}", self.name, piece_name(self.tiled, index));
         let across = u64::from(self.size.width.div_ceil(self.piece.width));
-        let found = usize::try_from(index).ok().and_then(|i| self.data.get(i));
+        let plane = self.data.len() / self.planes;
+        let found = usize::try_from(index).ok().filter(|&i| i < plane).and_then(|i| self.data.get(i));
         let &(offset, len) = found.ok_or_else(|| {
-            let expected = format!("an index below {}", self.data.len());
+            let expected = format!("an index below {plane}");
             SlideError::broken(source.path(), place.clone(), expected, index.to_string())
         })?;
         // A last strip is only as high as the rows that are left; a tile is always whole.
@@ -126,10 +188,34 @@ impl Page {
         // What of it lies in the image, and so has to be there.
         let right = u64::from(self.size.width) - index % across * u64::from(self.piece.width);
         let needed = Size::new(right.min(u64::from(stored.width)) as u32, left.min(u64::from(rows)) as u32);
+        if self.planes == 3 {
+            return self.planar(source, index as usize, stored, &place).map(Arc::new);
+        }
         if len == 0 {
             return self.white.get_or_init(|| codec::white(source.path(), &place, stored).map(Arc::new)).clone();
         }
+        if self.colour != Colour::Rgb {
+            let samples = codec::samples(source, (offset, len), &self.coding, stored, &place)?;
+            return self.colour.convert(source, &place, stored, &samples).map(Arc::new);
+        }
         codec::decode(source, (offset, len), &self.coding, (stored, needed), &place).map(Arc::new)
+    }
+
+    /// A piece of three planes; what a sparse file leaves out of a plane is 255.
+    fn planar(&self, source: &Source, index: usize, stored: Size, place: &str) -> Result<RgbImage, SlideError> {
+        let count = self.data.len() / 3;
+        let plane = |channel: usize| {
+            let place = format!("{place} of channel {channel}");
+            match self.data.get(channel * count + index) {
+                Some(&(offset, len)) if len > 0 => codec::samples(source, (offset, len), &self.coding, stored, &place),
+                _ => {
+                    let mut white = zeroed(source.path(), &place, stored.pixels())?;
+                    white.fill(255);
+                    Ok(white)
+                }
+            }
+        };
+        colour::interleave(source, place, stored, &[plane(0)?, plane(1)?, plane(2)?])
     }
 }
 
@@ -149,7 +235,7 @@ impl Page {
         }
         let mut image = codec::white(source.path(), &self.name, self.size)?;
         let across = u64::from(self.size.width.div_ceil(self.piece.width));
-        for index in 0..self.data.len() as u64 {
+        for index in 0..(self.data.len() / self.planes) as u64 {
             let piece = self.decode(source, index)?;
             let left = (index % across) as u32 * self.piece.width;
             let top = (index / across) as u32 * self.piece.height;
@@ -193,7 +279,7 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
     let refuse = |found: String, hint: &str| {
         Err(SlideError::unsupported(source.path(), directory.name.clone(), found, hint.to_owned()))
     };
-    let to_rgb = "only 8-bit RGB is read: convert it to 8-bit interleaved RGB";
+    let to_rgb = "RGB, grey and palettes of 8 bits are read: convert it to 8-bit RGB, for example with `vips`";
     let to_codec =
         "none, LZW, deflate and JPEG are read: convert it, for example with `vips tiffsave --tile --pyramid`";
     let number = |tag: u16, default: u64| directory.first(tag).unwrap_or(default);
@@ -227,8 +313,9 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
         2 => {}
         6 if compression == Compression::Jpeg => {}
         6 => return refuse(format!("YCbCr samples with compression {compression}"), to_rgb),
-        0 | 1 => return refuse(format!("a grey image ({samples} samples of 8 bits)"), to_rgb),
-        3 => return refuse("a palette image".to_owned(), to_rgb),
+        0 | 1 | 3 if samples == 1 && compression != Compression::Jpeg => {}
+        0 | 1 => return refuse(format!("a grey image ({samples} samples of 8 bits, {compression})"), to_rgb),
+        3 => return refuse(format!("a palette image ({samples} samples, {compression})"), to_rgb),
         5 => return refuse("a CMYK image".to_owned(), to_rgb),
         8..=10 => return refuse("a CIE L*a*b* image".to_owned(), to_rgb),
         u64::MAX => {
@@ -237,14 +324,17 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
         }
         other => return refuse(format!("photometric interpretation {other}"), to_rgb),
     }
-    if number(284, 1) != 1 {
-        return refuse(format!("planar RGB (planar configuration {}): a plane a channel", number(284, 1)), to_rgb);
+    if is_planar(directory) && compression == Compression::Jpeg {
+        return refuse("planar RGB with JPEG: a stream a channel".to_owned(), to_rgb);
+    }
+    if number(284, 1) > 2 {
+        return refuse(format!("planar configuration {}", number(284, 1)), to_rgb);
     }
     if number(266, 1) != 1 {
         return refuse("bits in reversed order (fill order 2)".to_owned(), to_rgb);
     }
     let most = if compression == Compression::Jpeg { 3 } else { 4 };
-    if !(3..=most).contains(&samples) {
+    if photometric != 0 && photometric != 1 && photometric != 3 && !(3..=most).contains(&samples) {
         return refuse(format!("{samples} samples a pixel"), to_rgb);
     }
     let lossless = matches!(compression, Compression::Lzw | Compression::Deflate);
@@ -262,7 +352,29 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
         })?,
         _ => Vec::new(),
     };
+    let samples = if is_planar(directory) { 1 } else { samples };
     Ok(Coding { compression, samples: samples as usize, predictor, rgb: photometric == 2, jpeg_tables })
+}
+
+/// Whether every channel has its pieces to itself (which a single one has anyhow).
+fn is_planar(directory: &Directory) -> bool {
+    directory.first(284) == Some(2) && directory.first(277).unwrap_or(1) > 1
+}
+
+/// What the samples mean, of a directory whose coding is understood.
+fn colour_of(source: &Source, directory: &Directory) -> Result<Colour, SlideError> {
+    Ok(match directory.first(262) {
+        Some(0) => Colour::GreyInverted,
+        Some(1) => Colour::Grey,
+        Some(3) => {
+            let map = directory.unsigned(320).unwrap_or_default();
+            Colour::palette(map).ok_or_else(|| {
+                let expected = "a colour map of 3 x 256 numbers below 65536 (tag 320)";
+                bad(source, directory, expected, format!("{} numbers", map.len()))
+            })?
+        }
+        _ => Colour::Rgb,
+    })
 }
 
 /// What a compression is called that is not read.

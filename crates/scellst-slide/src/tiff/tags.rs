@@ -15,9 +15,9 @@ use crate::{Limits, Mpp, SlideError, mpp};
 pub(crate) const NDPI_MARK: u16 = 65420;
 
 /// The tags that matter here; others are not read.
-const WANTED: [u16; 29] = [
-    254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 283, 284, 296, 305, 317, 322, 323, 324, 325,
-    330, 338, 339, 347, 530, NDPI_MARK,
+const WANTED: [u16; 31] = [
+    254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 283, 284, 296, 305, 317, 320, 322, 323, 324,
+    325, 330, 338, 339, 347, 530, 700, NDPI_MARK,
 ];
 
 /// The value of a tag.
@@ -90,6 +90,24 @@ pub(crate) struct Directories {
     pub(crate) big: bool,
 }
 
+impl Directories {
+    /// A page of the chain by its number, sub-images not counted.
+    pub(crate) fn page(&self, number: u64) -> Option<&Directory> {
+        let name = page_name(number);
+        self.pages.iter().find(|d| d.name == name)
+    }
+
+    /// The sub-images of a page, in their order.
+    pub(crate) fn sub_images(&self, number: u64) -> impl Iterator<Item = &Directory> {
+        let prefix = page_name(number) + ", ";
+        self.pages.iter().filter(move |d| d.name.starts_with(&prefix))
+    }
+}
+
+fn page_name(number: u64) -> String {
+    format!("page {number}")
+}
+
 /// Reads all directories.
 pub(crate) fn read(source: &Arc<Source>, limits: &Limits) -> Result<Directories, SlideError> {
     let path = source.path();
@@ -101,7 +119,7 @@ pub(crate) fn read(source: &Arc<Source>, limits: &Limits) -> Result<Directories,
     let mut next = Some(header.first);
     let mut number = 0;
     while let Some(offset) = next {
-        let (page, after) = walk.directory(offset, format!("page {number}"))?;
+        let (page, after) = walk.directory(offset, page_name(number))?;
         let children = page.unsigned(Tag::SubIfd.to_u16()).unwrap_or_default().to_vec();
         pages.push(page);
         for (i, offset) in children.into_iter().enumerate() {

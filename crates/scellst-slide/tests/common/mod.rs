@@ -1,6 +1,8 @@
 //! What the tests share: the real slides, and a writer of small TIFFs that may be as wrong as wanted.
 #![allow(dead_code, clippy::print_stderr)]
 
+pub mod vendors;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -64,9 +66,14 @@ pub struct Page {
 impl Page {
     /// An image laid out as wanted.
     pub fn of(image: &RgbImage, layout: Layout) -> Self {
+        Self::of_samples(image, layout, &[0, 1, 2])
+    }
+
+    /// Only some of its channels.
+    pub fn of_samples(image: &RgbImage, layout: Layout, channels: &[usize]) -> Self {
         let (w, h) = image.dimensions();
         let (pw, ph) = layout.tile.unwrap_or((w, layout.rows));
-        let samples = if layout.alpha { 4 } else { 3 };
+        let samples = channels.len() + usize::from(layout.alpha);
         let mut pieces = Vec::new();
         for top in (0..h).step_by(ph as usize) {
             for left in (0..w).step_by(pw as usize) {
@@ -76,7 +83,8 @@ impl Page {
                     let start = raw.len();
                     for x in left..left + pw {
                         let inside = x < w && y < h;
-                        raw.extend(if inside { image.get_pixel(x, y).0 } else { [17; 3] });
+                        let pixel = if inside { image.get_pixel(x, y).0 } else { [17; 3] };
+                        raw.extend(channels.iter().map(|&c| pixel[c]));
                         if layout.alpha {
                             raw.push((x + y) as u8);
                         }
