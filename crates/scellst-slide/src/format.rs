@@ -50,8 +50,16 @@ pub enum Compression {
     Lzw,
     /// zlib, lossless.
     Deflate,
+    /// Zstandard, lossless.
+    Zstd,
+    /// Runs of equal bytes, lossless.
+    PackBits,
     /// Baseline or progressive JPEG, lossy.
     Jpeg,
+    /// JPEG 2000, lossy or lossless.
+    Jpeg2000,
+    /// WebP, lossy or lossless.
+    WebP,
 }
 
 impl fmt::Display for Compression {
@@ -60,7 +68,11 @@ impl fmt::Display for Compression {
             Self::None => "none",
             Self::Lzw => "LZW",
             Self::Deflate => "deflate",
+            Self::Zstd => "Zstandard",
+            Self::PackBits => "PackBits",
             Self::Jpeg => "JPEG",
+            Self::Jpeg2000 => "JPEG 2000",
+            Self::WebP => "WebP",
         })
     }
 }

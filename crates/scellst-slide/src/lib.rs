@@ -48,6 +48,7 @@ mod pyramid;
 mod reader;
 mod region;
 mod resample;
+mod shrink;
 mod slide;
 mod source;
 mod thumbnail;

@@ -143,6 +143,10 @@ impl Reader for PagedSlide {
         page.decode(&self.source, index)
     }
 
+    fn reduced(&self, level: usize, index: u64, halvings: u32) -> Option<Result<RgbImage, SlideError>> {
+        self.pages.get(level)?.reduced(&self.source, index, halvings)
+    }
+
     fn associated(&self, index: usize) -> Result<RgbImage, SlideError> {
         picture(&self.associated, index)?.decode(&self.source, &self.limits)
     }
