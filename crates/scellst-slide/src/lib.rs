@@ -60,7 +60,7 @@ pub use format::{Compression, Format};
 pub use level::{Level, LevelRegion};
 pub use mpp::{Mpp, MppSource};
 pub use options::{Limits, OpenOptions};
-pub use pyramid::{PyramidCompression, PyramidOptions, PyramidWriter};
+pub use pyramid::{Chroma, PyramidCompression, PyramidOptions, PyramidWriter};
 pub use resample::{Window, resample};
 pub use slide::Slide;
 pub use tissue::{TissueConfig, TissueMask, otsu};
