@@ -16,11 +16,14 @@ pub enum Format {
     Jpeg,
     /// A plain PNG, one level, decoded once into memory.
     Png,
+    /// Read by the OpenSlide library (feature `openslide`), with its name for the vendor: `mirax`.
+    OpenSlide(&'static str),
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::OpenSlide(vendor) => return write!(f, "{vendor} by OpenSlide"),
             Self::Tiff => "TIFF",
             Self::BigTiff => "BigTIFF",
             Self::AperioSvs => "Aperio SVS",
@@ -43,6 +46,8 @@ pub enum Compression {
     Deflate,
     /// Baseline or progressive JPEG, lossy.
     Jpeg,
+    /// Known only to the library that reads the file.
+    Unknown,
 }
 
 impl fmt::Display for Compression {
@@ -52,6 +57,7 @@ impl fmt::Display for Compression {
             Self::Lzw => "LZW",
             Self::Deflate => "deflate",
             Self::Jpeg => "JPEG",
+            Self::Unknown => "unknown",
         })
     }
 }

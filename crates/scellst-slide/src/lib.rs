@@ -36,10 +36,13 @@
 mod associated;
 mod cache;
 mod codec;
+mod convert;
 mod error;
 mod format;
 mod level;
 mod mpp;
+#[cfg(feature = "openslide")]
+mod openslide;
 mod options;
 mod plain;
 mod pyramid;
@@ -55,10 +58,13 @@ mod tissue;
 pub use image::RgbImage;
 
 pub use associated::AssociatedImage;
+pub use convert::{ConvertOptions, convert};
 pub use error::SlideError;
 pub use format::{Compression, Format};
 pub use level::{Level, LevelRegion};
 pub use mpp::{Mpp, MppSource};
+#[cfg(feature = "openslide")]
+pub use options::UseOpenSlide;
 pub use options::{Limits, OpenOptions};
 pub use pyramid::{Chroma, PyramidCompression, PyramidOptions, PyramidWriter};
 pub use resample::{Window, resample};

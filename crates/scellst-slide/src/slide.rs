@@ -6,6 +6,10 @@ use scellst_types::{LevelIndex, MicronsPerPixel, Size};
 
 use crate::cache::PieceCache;
 use crate::format::{Container, sniff};
+#[cfg(feature = "openslide")]
+use crate::openslide;
+#[cfg(feature = "openslide")]
+use crate::options::UseOpenSlide;
 use crate::plain::PlainImage;
 use crate::reader::Reader;
 use crate::source::Source;
@@ -62,26 +66,7 @@ impl Slide {
     /// As [`Slide::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, SlideError> {
         let path = path.as_ref();
-        let source = Arc::new(Source::open(path)?);
-        if source.len() == 0 {
-            return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
-        }
-        let container = sniff(&source.head(256)?).map_err(|found| {
-            SlideError::unsupported(
-                path,
-                "the file",
-                found,
-                "TIFF, BigTIFF, Aperio SVS, JPEG and PNG are read: convert it, for example with \
-                 `vips tiffsave --tile --pyramid --bigtiff`",
-            )
-        })?;
-        let (reader, mut about): (Box<dyn Reader>, About) = match container {
-            Container::Tiff => tiff::open(source, options)?,
-            Container::Jpeg | Container::Png => {
-                let (reader, about) = PlainImage::open(source, container, &options.limits)?;
-                (Box::new(reader), about)
-            }
-        };
+        let (reader, mut about) = open_reader(path, options)?;
         if let Some(value) = options.mpp {
             about.mpp.insert(0, Mpp { value, source: MppSource::Caller });
         }
@@ -221,4 +206,60 @@ impl Slide {
     pub(crate) fn limits(&self) -> &Limits {
         &self.inner.limits
     }
+}
+
+/// The reader for a file: one of our own, or OpenSlide where that is built in and wanted.
+fn open_reader(path: &Path, options: &OpenOptions) -> Result<(Box<dyn Reader>, About), SlideError> {
+    #[cfg(feature = "openslide")]
+    match options.openslide {
+        UseOpenSlide::Always => return openslide::open(path, options),
+        UseOpenSlide::Never => {}
+        UseOpenSlide::Fallback => {
+            return open_own(path, options).or_else(|own| match own {
+                SlideError::Unsupported { .. } => match openslide::open(path, options) {
+                    // Nobody reads it: our own error knows more of the file.
+                    Err(SlideError::Unsupported { .. }) => Err(own),
+                    found => found,
+                },
+                other => Err(other),
+            });
+        }
+    }
+    open_own(path, options)
+}
+
+/// Opens a file by the reader for its content.
+fn open_own(path: &Path, options: &OpenOptions) -> Result<(Box<dyn Reader>, About), SlideError> {
+    let source = Arc::new(Source::open(path)?);
+    if source.len() == 0 {
+        return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
+    }
+    let refuse = |found: String| {
+        SlideError::unsupported(
+            path,
+            "the file",
+            found,
+            "TIFF, BigTIFF, Aperio SVS, JPEG and PNG are read: convert it, for example with \
+             `vips tiffsave --tile --pyramid --bigtiff`",
+        )
+    };
+    if is_mirax(path) {
+        return Err(refuse(
+            "the picture that stands for a MIRAX slide (its scan is in the folder beside it)".to_owned(),
+        ));
+    }
+    match sniff(&source.head(256)?).map_err(refuse)? {
+        Container::Tiff => tiff::open(source, options),
+        container @ (Container::Jpeg | Container::Png) => {
+            let (reader, about) = PlainImage::open(source, container, &options.limits)?;
+            Ok((Box::new(reader), about))
+        }
+    }
+}
+
+/// Whether a file is the face of a MIRAX slide: a small picture by its content, but named `.mrxs` and
+/// with the scan's index in a folder of its name.
+fn is_mirax(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("mrxs"))
+        && path.with_extension("").join("Slidedat.ini").is_file()
 }
