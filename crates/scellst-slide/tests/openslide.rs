@@ -23,9 +23,19 @@ fn mean_difference(a: &RgbImage, b: &RgbImage) -> f64 {
     sum as f64 / a.as_raw().len() as f64
 }
 
-/// Means over 4 x 4 px.
-fn squares(image: &RgbImage) -> RgbImage {
-    image::imageops::thumbnail(image, image.width().div_ceil(4), image.height().div_ceil(4))
+/// How far a pixel of `mixed` is at most outside of the range that its neighbours and itself have in `sharp`.
+fn beyond_neighbours(mixed: &RgbImage, sharp: &RgbImage) -> u8 {
+    let (w, h) = sharp.dimensions();
+    let mut most = 0;
+    for (x, y, pixel) in mixed.enumerate_pixels() {
+        for (channel, &value) in pixel.0.iter().enumerate() {
+            let (xs, ys) = (x.saturating_sub(1)..w.min(x + 2), y.saturating_sub(1)..h.min(y + 2));
+            let near = ys.flat_map(|j| xs.clone().map(move |i| sharp.get_pixel(i, j).0[channel]));
+            let (low, high) = near.fold((255, 0), |(low, high), v| (low.min(v), v.max(high)));
+            most = most.max(low.saturating_sub(value)).max(value.saturating_sub(high));
+        }
+    }
+    most
 }
 
 /// Sizes, resolution and pixels of every level, in squares over the level.
@@ -48,17 +58,19 @@ fn same(own: &Slide, library: &Slide, lossless: bool) {
             // Corners and the middle.
             let place = |full: u32, side: u32, k: u32| i64::from(full - side) * i64::from(k) / 2;
             let (x, y) = (place(w, side.width, i), place(h, side.height, j));
-            let (mut ours, mut theirs) =
-                (own.read(&a.region(x, y, side)).unwrap(), library.read(&b.region(x, y, side)).unwrap());
-            let exact = b.downsample().fract() == 0.0;
-            if !exact {
-                // The library's address in the level is then no whole pixel, and it mixes neighbours (a
-                // quarter of a pixel at a downsampling by 2.0002): what is left is what squares show.
-                (ours, theirs) = (squares(&ours), squares(&theirs));
+            let ours = own.read(&a.region(x, y, side)).unwrap();
+            let theirs = library.read(&b.region(x, y, side)).unwrap();
+            let at = format!("{at} level {} at ({x}, {y})", a.index());
+            if b.downsample().fract() == 0.0 {
+                let difference = mean_difference(&ours, &theirs);
+                assert!(difference <= if lossless { 0.0 } else { 1.0 }, "{at}: {difference}");
+            } else {
+                // The library's place in the level is then no whole pixel, and it mixes neighbours (a
+                // quarter of a pixel at a downsampling by 2.0002), 2 off at the seams between tiles; JPEG
+                // decoders differ by up to 8 more.
+                let beyond = beyond_neighbours(&theirs, &ours);
+                assert!(beyond <= if lossless { 2 } else { 10 }, "{at}: {beyond}");
             }
-            let difference = mean_difference(&ours, &theirs);
-            let most = if lossless && exact { 0.0 } else { 1.0 };
-            assert!(difference <= most, "{at} level {} at ({x}, {y}): {difference}", a.index());
         }
     }
 }
@@ -128,7 +140,7 @@ fn pictures_beside_and_labels() {
 fn our_pyramids_are_read_by_the_library() {
     let folder = tempfile::tempdir().unwrap();
     // Halving odd sizes gives a downsampling that is no whole number: the library then mixes pixels.
-    for (w, h, lossless) in [(2048, 1024, true), (1501, 1777, false)] {
+    for (w, h, lossless) in [(2048, 1024, true), (1501, 1777, true)] {
         let path = folder.path().join(format!("{w}.tif"));
         let options =
             PyramidOptions { mpp: Some(MicronsPerPixel::new(0.25, 0.5).unwrap()), ..PyramidOptions::default() };
