@@ -293,14 +293,14 @@ fn a_killed_program_leaves_what_was_there() {
     assert_eq!((slide.size(), slide.format()), (Size::new(600, 3000), Format::Tiff));
 }
 
-/// 100,000 px wide: a row of tiles has 77 MB, the whole would have 307 MB.
+/// 50,000 px wide: a row of tiles has 38 MB, the whole 614 MB.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_is_that_of_a_few_rows_of_tiles() {
     as_child();
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("in.tif"), sparse(100_000, 1024)).unwrap();
+    std::fs::write(folder.path().join("in.tif"), sparse(50_000, 4096)).unwrap();
     assert!(run_child("memory_is_that_of_a_few_rows_of_tiles", folder.path()).success());
     let peak: u64 = std::fs::read_to_string(folder.path().join("peak")).unwrap().parse().unwrap();
-    assert!((50_000..290_000).contains(&peak), "{peak} KiB");
+    assert!((50_000..350_000).contains(&peak), "{peak} KiB");
 }
