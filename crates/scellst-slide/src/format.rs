@@ -22,11 +22,14 @@ pub enum Format {
     Jpeg,
     /// A plain PNG, one level, decoded once into memory.
     Png,
+    /// Read by the OpenSlide library (feature `openslide`), with its name for the vendor: `mirax`.
+    OpenSlide(&'static str),
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::OpenSlide(vendor) => return write!(f, "{vendor} by OpenSlide"),
             Self::Tiff => "TIFF",
             Self::BigTiff => "BigTIFF",
             Self::AperioSvs => "Aperio SVS",
@@ -60,6 +63,8 @@ pub enum Compression {
     Jpeg2000,
     /// WebP, lossy or lossless.
     WebP,
+    /// Known only to the library that reads the file.
+    Unknown,
 }
 
 impl fmt::Display for Compression {
@@ -73,6 +78,7 @@ impl fmt::Display for Compression {
             Self::Jpeg => "JPEG",
             Self::Jpeg2000 => "JPEG 2000",
             Self::WebP => "WebP",
+            Self::Unknown => "unknown",
         })
     }
 }

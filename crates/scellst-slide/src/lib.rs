@@ -36,12 +36,16 @@
 mod associated;
 mod cache;
 mod codec;
+mod convert;
 mod doubt;
 mod error;
 mod foreign;
 mod format;
 mod level;
 mod mpp;
+mod open;
+#[cfg(feature = "openslide")]
+mod openslide;
 mod options;
 mod plain;
 mod pyramid;
@@ -58,13 +62,16 @@ mod tissue;
 pub use image::RgbImage;
 
 pub use associated::AssociatedImage;
+pub use convert::{ConvertOptions, convert};
 pub use doubt::{MppDoubt, MppEvidence};
 pub use error::SlideError;
 pub use format::{Compression, Format};
 pub use level::{Level, LevelRegion};
 pub use mpp::{Mpp, MppSource};
+#[cfg(feature = "openslide")]
+pub use options::UseOpenSlide;
 pub use options::{Limits, OpenOptions};
-pub use pyramid::{PyramidCompression, PyramidOptions, PyramidWriter};
+pub use pyramid::{Chroma, PyramidCompression, PyramidOptions, PyramidWriter};
 pub use resample::{Window, resample};
 pub use slide::Slide;
 pub use tissue::{TissueConfig, TissueMask, otsu};

@@ -45,10 +45,33 @@ pub struct OpenOptions {
     /// associated image of unknown content: they are neither listed nor can they be read, so that
     /// nothing done with the slide can leak what is written on the glass. Default false.
     pub without_label: bool,
+    /// When the OpenSlide library reads the slide. Default [`UseOpenSlide::Fallback`].
+    #[cfg(feature = "openslide")]
+    pub openslide: UseOpenSlide,
+}
+
+/// When a slide is read by the system's OpenSlide library (feature `openslide`).
+#[cfg(feature = "openslide")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UseOpenSlide {
+    /// Never.
+    Never,
+    /// Where this crate has no reader for it.
+    #[default]
+    Fallback,
+    /// For every slide.
+    Always,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), mpp: None, cache_bytes: 1 << 27, without_label: false }
+        Self {
+            limits: Limits::default(),
+            mpp: None,
+            cache_bytes: 1 << 27,
+            without_label: false,
+            #[cfg(feature = "openslide")]
+            openslide: UseOpenSlide::default(),
+        }
     }
 }

@@ -5,14 +5,11 @@ use image::RgbImage;
 use scellst_types::{LevelIndex, MicronsPerPixel, Size};
 
 use crate::cache::PieceCache;
-use crate::foreign::Foreign;
-use crate::format::{Container, sniff};
-use crate::plain::PlainImage;
 use crate::reader::Reader;
 use crate::source::Source;
 use crate::{
     AssociatedImage, Format, Level, LevelRegion, Limits, Mpp, MppDoubt, MppEvidence, MppSource, OpenOptions,
-    SlideError, doubt, region, thumbnail, tiff,
+    SlideError, doubt, open, region, thumbnail,
 };
 
 /// A whole-slide image: a pyramid of levels, read by regions.
@@ -62,7 +59,8 @@ impl Slide {
     /// # Errors
     /// As [`Slide::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, SlideError> {
-        Self::of_source(Source::open(path.as_ref())?, options)
+        let path = path.as_ref();
+        Ok(Self::of_reader(path, open::path(path, options)?, options))
     }
 
     /// Opens a slide whose file is in memory: one that came over a network or out of an archive.
@@ -75,36 +73,12 @@ impl Slide {
         bytes: impl Into<Arc<[u8]>>,
         options: &OpenOptions,
     ) -> Result<Self, SlideError> {
-        Self::of_source(Source::memory(name.as_ref(), bytes.into()), options)
+        let name = name.as_ref();
+        let opened = open::source(Source::memory(name, bytes.into()), options)?;
+        Ok(Self::of_reader(name, opened, options))
     }
 
-    fn of_source(source: Source, options: &OpenOptions) -> Result<Self, SlideError> {
-        let source = Arc::new(source);
-        let path = source.path().to_owned();
-        let path = path.as_path();
-        if source.len() == 0 {
-            return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
-        }
-        let start = source.head(256)?;
-        if let Some(foreign) = Foreign::of(path, &start) {
-            return Err(foreign.error(path));
-        }
-        let container = sniff(&start).map_err(|found| {
-            SlideError::unsupported(
-                path,
-                "the file",
-                found,
-                "TIFF, BigTIFF, Aperio SVS, JPEG and PNG are read: convert it, for example with \
-                 `vips tiffsave --tile --pyramid --bigtiff`",
-            )
-        })?;
-        let (reader, mut about): (Box<dyn Reader>, About) = match container {
-            Container::Tiff => tiff::open(source, options)?,
-            Container::Jpeg | Container::Png => {
-                let (reader, about) = PlainImage::open(source, container, &options.limits)?;
-                (Box::new(reader), about)
-            }
-        };
+    fn of_reader(path: &Path, (reader, mut about): (Box<dyn Reader>, About), options: &OpenOptions) -> Self {
         if let Some(value) = options.mpp {
             about.mpp.insert(0, Mpp { value, source: MppSource::Caller });
         }
@@ -119,7 +93,7 @@ impl Slide {
         for doubt in slide.mpp_doubts() {
             log::warn!("{}: {doubt}", path.display());
         }
-        Ok(slide)
+        slide
     }
 
     /// The file.

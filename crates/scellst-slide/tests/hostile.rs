@@ -67,7 +67,7 @@ fn small_jpeg() -> Vec<u8> {
     let path = folder.path().join("small.tif");
     let image = RgbImage::from_fn(90, 60, |x, y| image::Rgb([(x * 2) as u8, (y * 3) as u8, (x + y) as u8]));
     let compression = PyramidCompression::Jpeg { quality: 80 };
-    PyramidWriter::write_image(&path, &image, &PyramidOptions { tile: 64, compression, mpp: None }).unwrap();
+    PyramidWriter::write_image(&path, &image, &PyramidOptions { tile: 64, compression, ..Default::default() }).unwrap();
     std::fs::read(path).unwrap()
 }
 

@@ -20,7 +20,8 @@ pub(super) fn most(compression: Compression) -> u64 {
         Compression::Lzw => LZW_MOST,
         Compression::Zstd => ZSTD_MOST,
         Compression::PackBits => PACK_BITS_MOST,
-        Compression::None | Compression::Jpeg | Compression::Jpeg2000 | Compression::WebP => 1,
+        // Not packed, or not by one of these.
+        _ => 1,
     }
 }
 

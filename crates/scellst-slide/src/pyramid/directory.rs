@@ -2,7 +2,7 @@
 
 use scellst_types::{MicronsPerPixel, Size};
 
-use super::{PyramidCompression, PyramidOptions};
+use super::{Chroma, PyramidCompression, PyramidOptions};
 
 /// Bytes at the start that are kept for the header of either kind.
 pub(crate) const HEADER: usize = 16;
@@ -21,21 +21,37 @@ impl LevelData {
     }
 }
 
-/// The header, and the directories of all levels to be put at `position` (even).
-pub(crate) fn encode_directories(levels: &[&LevelData], position: u64, options: &PyramidOptions) -> (Vec<u8>, Vec<u8>) {
-    // Generous: 16 bytes a tile and a page of tags a level.
-    let most = levels.iter().map(|level| 4096 + 16 * level.tiles.len() as u64).sum::<u64>();
-    let big = position + most > u64::from(u32::MAX);
-    encode_as(levels, position, options, big)
+/// A picture beside the pyramid as it was written: lossless, one strip.
+#[derive(Debug)]
+pub(crate) struct PictureData {
+    pub(crate) name: String,
+    pub(crate) size: Size,
+    /// Offset and length.
+    pub(crate) strip: (u64, u64),
 }
 
-fn encode_as(levels: &[&LevelData], position: u64, options: &PyramidOptions, big: bool) -> (Vec<u8>, Vec<u8>) {
+/// What the directories tell of.
+pub(crate) struct Contents<'a> {
+    pub(crate) levels: &'a [&'a LevelData],
+    pub(crate) pictures: &'a [PictureData],
+    pub(crate) options: &'a PyramidOptions,
+    /// Empty for none.
+    pub(crate) jpeg_tables: &'a [u8],
+}
+
+/// The header, and the directories to be put at `position` (even).
+pub(crate) fn encode_directories(contents: &Contents<'_>, position: u64) -> (Vec<u8>, Vec<u8>) {
+    // Generous: 16 bytes a tile and a page of tags a directory.
+    let tiles = contents.levels.iter().map(|level| 4096 + 16 * level.tiles.len() as u64).sum::<u64>();
+    let most = tiles + 4096 * contents.pictures.len() as u64;
+    let big = position + most > u64::from(u32::MAX);
     let mut block = Block { bytes: Vec::new(), position, big };
     // Where the offset of the next directory is to be put: in the header, then in the one before.
     let mut link: Option<usize> = None;
     let mut first = 0;
-    for (i, level) in levels.iter().enumerate() {
-        let entries = entries(level, i, levels[0].size, options, big);
+    let levels = (0..contents.levels.len()).map(|i| level_entries(contents, i, big));
+    let pictures = contents.pictures.iter().map(|picture| picture_entries(picture, big));
+    for entries in levels.chain(pictures) {
         let (start, next) = block.directory(entries);
         match link {
             None => first = start,
@@ -101,7 +117,33 @@ fn resolution(tag: u16, mpp: f64) -> Entry {
     Entry { tag, kind: 5, count: 1, bytes }
 }
 
-fn entries(level: &LevelData, index: usize, full: Size, options: &PyramidOptions, big: bool) -> Vec<Entry> {
+fn software() -> Entry {
+    ascii(305, concat!("scellst-slide ", env!("CARGO_PKG_VERSION")))
+}
+
+/// Strips and no mark of a reduced image: so that readers of pyramids pass it by, and others see what
+/// it is by its description.
+fn picture_entries(picture: &PictureData, big: bool) -> Vec<Entry> {
+    vec![
+        long(254, 0),
+        long(256, picture.size.width),
+        long(257, picture.size.height),
+        short(258, &[8, 8, 8]),
+        short(259, &[8]),
+        short(262, &[2]),
+        ascii(270, &picture.name),
+        words(273, std::iter::once(picture.strip.0), big),
+        short(277, &[3]),
+        long(278, picture.size.height),
+        words(279, std::iter::once(picture.strip.1), big),
+        short(284, &[1]),
+        software(),
+        short(317, &[2]),
+    ]
+}
+
+fn level_entries(contents: &Contents<'_>, index: usize, big: bool) -> Vec<Entry> {
+    let (options, level, full) = (contents.options, contents.levels[index], contents.levels[0].size);
     let jpeg = matches!(options.compression, PyramidCompression::Jpeg { .. });
     let mut entries = vec![
         long(254, u32::from(index > 0)),
@@ -124,7 +166,7 @@ fn entries(level: &LevelData, index: usize, full: Size, options: &PyramidOptions
     if mpp.is_some() {
         entries.push(short(296, &[3]));
     }
-    entries.push(ascii(305, concat!("scellst-slide ", env!("CARGO_PKG_VERSION"))));
+    entries.push(software());
     if !jpeg {
         entries.push(short(317, &[2]));
     }
@@ -135,8 +177,11 @@ fn entries(level: &LevelData, index: usize, full: Size, options: &PyramidOptions
         words(325, level.tiles.iter().map(|t| t.1), big),
     ]);
     if jpeg {
-        // The encoder does not subsample.
-        entries.push(short(530, &[1, 1]));
+        let tables = contents.jpeg_tables;
+        entries.push(Entry { tag: 347, kind: 7, count: tables.len() as u64, bytes: tables.to_vec() });
+        entries.push(short(530, if options.chroma == Chroma::Full { &[1, 1] } else { &[2, 2] }));
+        // A halved sample is the mean of its 2 x 2 pixels: it lies in their middle.
+        entries.push(short(531, &[1]));
     }
     entries
 }

@@ -1,0 +1,180 @@
+//! Our readers beside the OpenSlide library, and slides that only it reads.
+#![cfg(feature = "openslide")]
+#![allow(clippy::print_stderr)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{picture, whole};
+use scellst_slide::{
+    Compression, Format, MppSource, OpenOptions, PyramidOptions, PyramidWriter, RgbImage, Slide, SlideError,
+    UseOpenSlide,
+};
+use scellst_types::{MicronsPerPixel, Size};
+
+fn by(path: &Path, openslide: UseOpenSlide) -> Result<Slide, SlideError> {
+    Slide::open_with(path, &OpenOptions { openslide, ..OpenOptions::default() })
+}
+
+fn mean_difference(a: &RgbImage, b: &RgbImage) -> f64 {
+    assert_eq!(a.dimensions(), b.dimensions());
+    let sum: u64 = a.as_raw().iter().zip(b.as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.as_raw().len() as f64
+}
+
+/// How far a pixel of `mixed` is at most outside of the range that its neighbours and itself have in `sharp`.
+fn beyond_neighbours(mixed: &RgbImage, sharp: &RgbImage) -> u8 {
+    let (w, h) = sharp.dimensions();
+    let mut most = 0;
+    for (x, y, pixel) in mixed.enumerate_pixels() {
+        for (channel, &value) in pixel.0.iter().enumerate() {
+            let (xs, ys) = (x.saturating_sub(1)..w.min(x + 2), y.saturating_sub(1)..h.min(y + 2));
+            let near = ys.flat_map(|j| xs.clone().map(move |i| sharp.get_pixel(i, j).0[channel]));
+            let (low, high) = near.fold((255, 0), |(low, high), v| (low.min(v), v.max(high)));
+            most = most.max(low.saturating_sub(value)).max(value.saturating_sub(high));
+        }
+    }
+    most
+}
+
+/// Sizes, resolution and pixels of every level, in squares over the level.
+fn same(own: &Slide, library: &Slide, lossless: bool) {
+    let at = own.path().display();
+    let sizes = |slide: &Slide| slide.levels().map(|l| l.size()).collect::<Vec<_>>();
+    assert_eq!(sizes(own), sizes(library), "{at}");
+    let mpp = |slide: &Slide| slide.mpp().map(|m| (m.value.x(), m.value.y()));
+    match (mpp(own), mpp(library)) {
+        (Some(a), Some(b)) => {
+            assert!((a.0 / b.0 - 1.0).abs() < 1e-6 && (a.1 / b.1 - 1.0).abs() < 1e-6, "{at}: {a:?}, {b:?}");
+        }
+        (a, b) => assert_eq!(a, b, "{at}"),
+    }
+    assert_eq!(own.objective_power(), library.objective_power(), "{at}");
+    for (a, b) in own.levels().zip(library.levels()) {
+        let (w, h) = (a.size().width, a.size().height);
+        let side = Size::new(w.min(700), h.min(700));
+        for (i, j) in [(0, 0), (2, 0), (0, 2), (2, 2), (1, 1)] {
+            // Corners and the middle.
+            let place = |full: u32, side: u32, k: u32| i64::from(full - side) * i64::from(k) / 2;
+            let (x, y) = (place(w, side.width, i), place(h, side.height, j));
+            let ours = own.read(&a.region(x, y, side)).unwrap();
+            let theirs = library.read(&b.region(x, y, side)).unwrap();
+            let at = format!("{at} level {} at ({x}, {y})", a.index());
+            if b.downsample().fract() == 0.0 {
+                let difference = mean_difference(&ours, &theirs);
+                assert!(difference <= if lossless { 0.0 } else { 1.0 }, "{at}: {difference}");
+            } else {
+                // The library's place in the level is then no whole pixel, and it mixes neighbours (a
+                // quarter of a pixel at a downsampling by 2.0002), 2 off at the seams between tiles; JPEG
+                // decoders differ by up to 8 more.
+                let beyond = beyond_neighbours(&theirs, &ours);
+                assert!(beyond <= if lossless { 2 } else { 10 }, "{at}: {beyond}");
+            }
+        }
+    }
+}
+
+#[test]
+fn our_readers_agree_with_the_library() {
+    let Some(root) = common::shared() else { return };
+    for (file, lossless) in [
+        ("hest/wsis/C2.tif", false),
+        ("hest/wsis/C3.tif", false),
+        ("hest/wsis/C4.tif", false),
+        ("wsi/cmu-1-small-region.svs", false),
+        ("wsi/boxes.tiff", true),
+        ("wsi/tiff-variants/tiled-rgb-u8.tif", true),
+    ] {
+        let path = root.join(file);
+        let library = by(&path, UseOpenSlide::Always).unwrap();
+        assert!(matches!(library.format(), Format::OpenSlide(_)));
+        let own = by(&path, UseOpenSlide::Fallback).unwrap();
+        assert!(!matches!(own.format(), Format::OpenSlide(_)), "{file}");
+        same(&own, &library, lossless);
+    }
+}
+
+#[test]
+fn what_we_do_not_read_the_library_does() {
+    let Some(root) = common::shared() else { return };
+    for (file, vendor) in [("wsi/tcga-cr-7395-01a-01-ts1.svs", "aperio"), ("wsi/test3-TRITC-2-560.ndpi", "hamamatsu")] {
+        let path = root.join(file);
+        let library = by(&path, UseOpenSlide::Always).unwrap();
+        assert_eq!(library.format(), Format::OpenSlide(vendor));
+        assert!(library.format().to_string().contains(vendor));
+        assert!(library.levels().all(|l| l.compression() == Compression::Unknown && l.tile_size().is_some()));
+        match by(&path, UseOpenSlide::Never) {
+            // A reader of ours has come since.
+            Ok(own) => same(&own, &library, false),
+            Err(e) => {
+                assert!(matches!(e, SlideError::Unsupported { .. }), "{e}");
+                let found = by(&path, UseOpenSlide::Fallback).unwrap();
+                assert_eq!(found.format(), library.format());
+                let (a, b) = (found.thumbnail(200).unwrap().0, library.thumbnail(200).unwrap().0);
+                assert!(a == b && a.as_raw().iter().any(|&v| v < 200));
+            }
+        }
+    }
+}
+
+#[test]
+fn pictures_beside_and_labels() {
+    let Some(root) = common::shared() else { return };
+    let path = root.join("wsi/cmu-1-small-region.svs");
+    let options = OpenOptions { openslide: UseOpenSlide::Always, ..OpenOptions::default() };
+    let slide = Slide::open_with(&path, &options).unwrap();
+    let own = by(&path, UseOpenSlide::Never).unwrap();
+    assert_eq!(slide.mpp().unwrap().source, MppSource::OpenSlide);
+    for name in ["label", "macro", "thumbnail"] {
+        let (a, b) = (own.read_associated(name).unwrap(), slide.read_associated(name).unwrap());
+        assert!(mean_difference(&a, &b) <= 1.0, "{name}");
+    }
+    let slide = Slide::open_with(&path, &OpenOptions { without_label: true, ..options }).unwrap();
+    let names: Vec<&str> = slide.associated().iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["thumbnail"]);
+    assert!(matches!(slide.read_associated("label"), Err(SlideError::Misuse { .. })));
+}
+
+#[test]
+fn our_pyramids_are_read_by_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    // Halving odd sizes gives a downsampling that is no whole number: the library then mixes pixels.
+    for (w, h, lossless) in [(2048, 1024, true), (1501, 1777, true)] {
+        let path = folder.path().join(format!("{w}.tif"));
+        let options =
+            PyramidOptions { mpp: Some(MicronsPerPixel::new(0.25, 0.5).unwrap()), ..PyramidOptions::default() };
+        let smooth = RgbImage::from_fn(w, h, |x, y| image::Rgb([(x / 9) as u8, (y / 9) as u8, ((x + y) / 20) as u8]));
+        PyramidWriter::write_image(&path, &smooth, &options).unwrap();
+        let library = by(&path, UseOpenSlide::Always).unwrap();
+        assert_eq!(library.format(), Format::OpenSlide("generic-tiff"));
+        same(&by(&path, UseOpenSlide::Never).unwrap(), &library, lossless);
+        assert!(whole(&library, 0).unwrap() == smooth);
+    }
+}
+
+#[test]
+fn errors_are_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.mrxs");
+    std::fs::write(&text, "no slide").unwrap();
+    // Nobody knows it: the error that says more.
+    let error = by(&text, UseOpenSlide::Fallback).unwrap_err();
+    assert!(matches!(error, SlideError::Unsupported { .. }) && error.to_string().contains("6e 6f 20"), "{error}");
+    let error = by(&text, UseOpenSlide::Always).unwrap_err();
+    assert!(error.to_string().contains("OpenSlide library does not know"), "{error}");
+    let error = by(&folder.path().join("none.svs"), UseOpenSlide::Fallback).unwrap_err();
+    assert!(matches!(error, SlideError::Io { .. }), "{error}");
+    assert!(by(&folder.path().join("none.svs"), UseOpenSlide::Always).is_err());
+
+    // The library sees a TIFF in a file whose tiles lie beyond its end.
+    let path = folder.path().join("cut.tif");
+    PyramidWriter::write_image(&path, &picture(300, 300), &PyramidOptions::default()).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 4;
+    bytes[20..middle].fill(0);
+    std::fs::write(&path, &bytes).unwrap();
+    let slide = by(&path, UseOpenSlide::Always).unwrap();
+    let error = whole(&slide, 0).unwrap_err();
+    assert!(matches!(error, SlideError::Broken { .. }), "{error}");
+}
