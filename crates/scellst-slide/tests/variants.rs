@@ -101,7 +101,7 @@ fn resolution_from_tags_and_ome() {
     let mpp = slide.unwrap().mpp().unwrap();
     assert_eq!((mpp.value.x(), mpp.value.y(), mpp.source), (0.25, 0.5, MppSource::ResolutionTags));
 
-    let xml = b"<?xml?><OME><Image><Pixels PhysicalSizeX=\"0.3\" PhysicalSizeY=\"0.4\"/></Image></OME>";
+    let xml = b"<?xml version=\"1.0\"?><OME><Image><Pixels PhysicalSizeX=\"0.3\" PhysicalSizeY=\"0.4\"/></Image></OME>";
     let xml: Vec<u64> = xml.iter().map(|&b| b.into()).collect();
     let (slide, _file) = open_bytes(&tiff(&[tags.clone().set(270, 2, &xml)], true, false, None));
     let slide = slide.unwrap();
@@ -128,7 +128,7 @@ fn what_is_not_read_is_named() {
         (262, &[5], "CMYK"),
         (262, &[6], "YCbCr"),
         (277, &[5], "5 samples"),
-        (284, &[2], "planar"),
+        (284, &[3], "planar"),
         (339, &[3], "sample format 3"),
     ] {
         let page = base.clone().set(tag, 3, values);
