@@ -75,6 +75,10 @@ impl Reader for PagedSlide {
         page.decode(&self.source, index)
     }
 
+    fn is_blank(&self, level: usize, index: u64) -> bool {
+        self.pages.get(level).is_some_and(|page| page.is_blank(index))
+    }
+
     fn associated(&self, index: usize) -> Result<RgbImage, SlideError> {
         let directory = self.associated.get(index).ok_or_else(|| {
             SlideError::misuse("associated image", format!("below {}", self.associated.len()), index.to_string())
