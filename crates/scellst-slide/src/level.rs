@@ -99,18 +99,37 @@ impl<'a> Level<'a> {
     /// The level cut into the pieces that are cheapest to read one by one, in row order: its tiles,
     /// clipped to the level; for strips, full-width bands of whole strips; for a plain image, squares.
     ///
-    /// With [`Slide::read_uncached`] every stored tile is decoded once.
+    /// With [`Slide::read_uncached`] every stored tile is decoded once. (56 bytes of memory a tile.)
     pub fn tiles(&self) -> Vec<LevelRegion> {
-        let step = self.info.step();
+        let step = self.step();
+        (0..self.info.size.height.div_ceil(step.height)).flat_map(|row| self.row_of(step, row)).collect()
+    }
+
+    /// Size of [`Level::tiles`] that do not lie at the edge.
+    pub(crate) fn step(&self) -> Size {
+        // A file of one strip gives all of it or nothing.
+        let one_strip = self.info.tile.is_none() && self.info.piece == self.info.size;
+        if one_strip && !self.slide.reader().in_memory() { self.info.piece } else { self.info.step() }
+    }
+
+    /// One row of the level cut into rectangles; those at the right and lower edge may be smaller.
+    pub(crate) fn row_of(self, step: Size, row: u32) -> impl Iterator<Item = LevelRegion> + use<'a> {
         let size = self.info.size;
-        let mut regions = Vec::new();
-        for y in (0..size.height).step_by(step.height as usize) {
-            for x in (0..size.width).step_by(step.width as usize) {
-                let clipped = Size::new(step.width.min(size.width - x), step.height.min(size.height - y));
-                regions.push(self.region(i64::from(x), i64::from(y), clipped));
-            }
+        let y = row.saturating_mul(step.height).min(size.height);
+        (0..size.width).step_by(step.width as usize).map(move |x| {
+            let clipped = Size::new(step.width.min(size.width - x), step.height.min(size.height - y));
+            self.region(i64::from(x), i64::from(y), clipped)
+        })
+    }
+
+    /// Whether a region of [`Level::tiles`] is known to be white without decoding anything.
+    pub(crate) fn is_blank(&self, tile: &LevelRegion) -> bool {
+        if self.info.tile.is_none() {
+            return false;
         }
-        regions
+        let (column, row) =
+            (tile.x as u64 / u64::from(self.info.piece.width), tile.y as u64 / u64::from(self.info.piece.height));
+        self.slide.reader().is_blank(self.index.get(), row * u64::from(self.info.across()) + column)
     }
 }
 

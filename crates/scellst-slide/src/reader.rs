@@ -35,8 +35,11 @@ impl LevelInfo {
         } else if self.piece == self.size {
             Size::new(SIDE, SIDE)
         } else {
-            // At least 256 rows at once, in whole strips.
-            Size::new(self.piece.width, self.piece.height.saturating_mul(256_u32.div_ceil(self.piece.height)))
+            // Whole strips, as many as make 256 rows; of a wide level fewer, so that a band stays near 32 MiB.
+            const BAND: u64 = 1 << 25;
+            let affordable = (BAND / 3 / u64::from(self.piece.width)).clamp(1, 256) as u32;
+            let rows = 1_u32 << affordable.ilog2();
+            Size::new(self.piece.width, self.piece.height.saturating_mul(rows.div_ceil(self.piece.height)))
         }
     }
 }
@@ -49,6 +52,11 @@ pub(crate) trait Reader: Send + Sync {
     /// Decodes a piece: at least the part of it that lies inside of the level. `level` and `index`
     /// (row order) exist.
     fn piece(&self, level: usize, index: u64) -> Result<Arc<RgbImage>, SlideError>;
+
+    /// Whether a piece is known to be all white without decoding it: one that a sparse file leaves out.
+    fn is_blank(&self, _level: usize, _index: u64) -> bool {
+        false
+    }
 
     /// As [`Reader::piece`], shrunk `halvings` times by two (each side rounded up), where the codec
     /// decodes at reduced size for less work than decoding whole and shrinking; `None` where it does

@@ -55,9 +55,14 @@ impl Source {
         Ok(bytes)
     }
 
+    /// Whether the bytes lie inside of the file.
+    pub(crate) fn holds(&self, offset: u64, len: u64) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.len)
+    }
+
     /// That the bytes lie inside of the file.
     pub(crate) fn check(&self, offset: u64, len: u64, place: &str) -> Result<(), SlideError> {
-        if offset.checked_add(len).is_some_and(|end| end <= self.len) {
+        if self.holds(offset, len) {
             return Ok(());
         }
         Err(SlideError::broken(

@@ -7,7 +7,10 @@ use scellst_types::Size;
 use crate::resample::{Window, resample};
 use crate::shrink::shrunk_tile;
 use crate::source::zeroed;
-use crate::{Level, LevelRegion, Slide, SlideError};
+use crate::{Level, Slide, SlideError};
+
+/// Bytes of decoded tiles that are in memory at once, as far as one tile is not more.
+const IN_FLIGHT: u64 = 1 << 26;
 
 /// See [`Slide::thumbnail`].
 ///
@@ -42,16 +45,17 @@ struct Shrunk {
 
 /// The level shrunk by the largest power of two up to `at_most` that its tiles can be divided by.
 fn shrunk(slide: &Slide, level: &Level<'_>, at_most: f64) -> Result<Shrunk, SlideError> {
-    let tile = level.info.step();
+    let mut tile = level.step();
     let divides = |factor: u32| tile.width.is_multiple_of(factor) && tile.height.is_multiple_of(factor);
-    // A single column of tiles begins at 0 whatever its width.
-    let single = tile.width >= level.size().width;
+    // Bands of strips may be cut anywhere: strips that two of them share are decoded twice.
+    let bands = level.tile_size().is_none() && tile.width >= level.size().width;
+    let fits = |factor: u32| if bands { factor <= tile.height } else { divides(factor) };
     let mut factor = 1_u32;
-    while factor < 1024
-        && f64::from(factor * 2) <= at_most
-        && (divides(factor * 2) || (single && tile.height.is_multiple_of(factor * 2)))
-    {
+    while factor < 1024 && f64::from(factor * 2) <= at_most && fits(factor * 2) {
         factor *= 2;
+    }
+    if bands && tile.height < level.size().height {
+        tile.height = tile.height / factor * factor;
     }
     let size = Size::new(level.size().width.div_ceil(factor), level.size().height.div_ceil(factor));
     let (bytes, limit) = (size.pixels().saturating_mul(3), slide.limits().max_image_bytes);
@@ -62,22 +66,24 @@ fn shrunk(slide: &Slide, level: &Level<'_>, at_most: f64) -> Result<Shrunk, Slid
     }
     let mut pixels = zeroed(slide.path(), &place, bytes)?;
     let stride = size.width as usize * 3;
-    let rows_of_tiles = level.tiles().chunk_by(|a, b| a.y() == b.y()).map(<[_]>::to_vec).collect::<Vec<_>>();
-    let bands: Vec<(Vec<LevelRegion>, &mut [u8])> = {
-        let band_bytes = (tile.height / factor) as usize * stride;
-        rows_of_tiles.into_iter().zip(pixels.chunks_mut(band_bytes)).collect()
-    };
-    bands.into_par_iter().try_for_each(|(tiles, band)| {
-        for tile in tiles {
-            let small = shrunk_tile(slide, level, &tile, factor)?;
-            let left = tile.x() as usize / factor as usize * 3;
-            let width = small.width() as usize * 3;
-            for (line, out) in small.as_raw().chunks_exact(width).zip(band.chunks_exact_mut(stride)) {
-                out[left..left + width].copy_from_slice(line);
+    let mut bands: Vec<(u32, &mut [u8])> =
+        (0..).zip(pixels.chunks_mut(tile.height.div_ceil(factor) as usize * stride)).collect();
+    // A band has one tile in memory at a time, however many threads there are.
+    let at_once = (IN_FLIGHT / (tile.pixels() * 3)).max(1) as usize;
+    for bands in bands.chunks_mut(at_once) {
+        bands.par_iter_mut().try_for_each(|(row, band)| {
+            band.fill(255);
+            for tile in level.row_of(tile, *row).filter(|tile| !level.is_blank(tile)) {
+                let small = shrunk_tile(slide, level, &tile, factor)?;
+                let left = tile.x() as usize / factor as usize * 3;
+                let width = small.width() as usize * 3;
+                for (line, out) in small.as_raw().chunks_exact(width).zip(band.chunks_exact_mut(stride)) {
+                    out[left..left + width].copy_from_slice(line);
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        })?;
+    }
     let image = RgbImage::from_raw(size.width, size.height, pixels)
         .ok_or_else(|| SlideError::misuse("thumbnail", "a buffer of its size", place))?;
     Ok(Shrunk { image, factor })

@@ -147,6 +147,10 @@ impl Reader for PagedSlide {
         self.pages.get(level)?.reduced(&self.source, index, halvings)
     }
 
+    fn is_blank(&self, level: usize, index: u64) -> bool {
+        self.pages.get(level).is_some_and(|page| page.is_blank(index))
+    }
+
     fn associated(&self, index: usize) -> Result<RgbImage, SlideError> {
         picture(&self.associated, index)?.decode(&self.source, &self.limits)
     }
