@@ -76,7 +76,7 @@ impl Slide {
                 path,
                 "the file",
                 found,
-                "TIFF, BigTIFF, Aperio SVS, JPEG and PNG are read: convert it, for example with \
+                "TIFF and its dialects, JPEG and PNG are read: convert it, for example with \
                  `vips tiffsave --tile --pyramid --bigtiff`",
             )
         })?;
