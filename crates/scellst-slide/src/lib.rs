@@ -22,9 +22,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read: pyramidal and flat TIFF and BigTIFF of either byte order, tiled or in strips, without
-//! compression or with LZW, deflate or JPEG; Aperio SVS with JPEG; plain JPEG and PNG as slides of
-//! one level. Pixels are 8-bit RGB; everything else is refused by name.
+//! Read: pyramidal and flat TIFF and BigTIFF of either byte order, tiled or in strips, interleaved or a
+//! plane a channel, without compression or with LZW, deflate or JPEG; Aperio SVS with JPEG; OME-TIFF;
+//! Philips TIFF; Leica SCN; Ventana BIF where tiles do not overlap; plain JPEG and PNG as slides of one
+//! level. Pixels are read as 8-bit RGB: an 8-bit grey TIFF gives its value three times (turned round
+//! where 0 is white), one with a palette the palette's colours (the upper 8 of their 16 bits).
+//! Everything else is refused by name, 16 bits too, since nothing in a file says which of them hold
+//! the picture.
 //!
 //! Files are not trusted: what they may ask for is in [`Limits`], and a broken one gives a
 //! [`SlideError`] that says where. Orientation tags and colour profiles are not applied.

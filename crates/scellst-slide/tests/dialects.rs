@@ -379,10 +379,7 @@ struct Picture {
 /// SCELLST_PEER_PYTHON has it.
 #[test]
 fn openslide_sees_the_same() {
-    let Some(python) = std::env::var_os("SCELLST_PEER_PYTHON") else {
-        eprintln!("skipped: SCELLST_PEER_PYTHON names no Python with openslide-python");
-        return;
-    };
+    let Some(python) = peer() else { return };
     let folder = tempfile::tempdir().unwrap();
     let files = [("philips", "a.tiff", philips()), ("leica", "b.scn", leica()), ("ventana", "c.bif", ventana(0))];
     let mut command = Command::new(python);
@@ -392,10 +389,7 @@ fn openslide_sees_the_same() {
         std::fs::write(&path, bytes).unwrap();
         command.arg(path);
     }
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let views = String::from_utf8(output.stdout).unwrap();
-    let views: Vec<View> = views.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let views: Vec<View> = lines(&mut command);
     assert_eq!(views.len(), 3);
     for ((vendor, name, _), view) in files.iter().zip(views) {
         assert_eq!(view.vendor, *vendor);
@@ -422,6 +416,47 @@ fn openslide_sees_the_same() {
             assert!(apart <= most, "{vendor} {name}: {apart}");
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Written {
+    file: String,
+    levels: Vec<Picture>,
+}
+
+/// OME-TIFFs and other storage as tifffile writes them, and Pillow sees them: where the Python of
+/// SCELLST_PEER_PYTHON has both.
+#[test]
+fn tifffile_and_pillow_see_the_same() {
+    let Some(python) = peer() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tifffile_view.py");
+    let written: Vec<Written> = lines(Command::new(python).arg(script).arg(folder.path()));
+    assert_eq!(written.len(), 7);
+    for Written { file, levels } in written {
+        let slide = Slide::open(folder.path().join(&file)).unwrap();
+        assert_eq!(sizes(&slide), levels.iter().map(|l| l.size).collect::<Vec<_>>(), "{file}");
+        for (i, level) in (0..).zip(&levels) {
+            assert!(hex(whole(&slide, i).unwrap().as_raw()) == level.rgb, "{file} level {i}");
+        }
+        assert_eq!(names(&slide), if file == "pyramid.ome.tif" { vec!["label"] } else { vec![] }, "{file}");
+    }
+}
+
+fn peer() -> Option<std::ffi::OsString> {
+    let python = std::env::var_os("SCELLST_PEER_PYTHON");
+    if python.is_none() {
+        eprintln!("skipped: SCELLST_PEER_PYTHON names no Python with openslide-python, tifffile and pillow");
+    }
+    python
+}
+
+/// The objects that a program prints, one a line.
+fn lines<T: serde::de::DeserializeOwned>(command: &mut Command) -> Vec<T> {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

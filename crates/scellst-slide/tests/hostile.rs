@@ -276,3 +276,65 @@ fn one_bad_tile_leaves_the_others() {
         slide.levels().next().unwrap().tiles().iter().map(|region| slide.read(region).is_ok()).collect();
     assert_eq!(tiles, [true, true, false, true]);
 }
+
+/// XML made to take long or much: an error each, quickly and in little memory.
+#[test]
+fn xml_that_would_take_long() {
+    use common::vendors::text;
+    const LENGTH: usize = 4 << 20;
+    let many = |unit: &str| unit.repeat(LENGTH / unit.len());
+    let attributes = |n: usize| (0..n).map(|i| format!("b{i:06}='' ")).collect::<String>();
+    for (what, inside) in [
+        ("nodes", many("<a/>")),
+        ("as many nodes as may be", "<a b='' c=''>".repeat(199_000)),
+        ("attributes", many("<a b='' c='' d='' e='' f='' g='' h='' i='' j=''/>")),
+        ("attributes of one element", format!("<a {}/>", attributes(100_000))),
+        ("as many attributes as may be", format!("<a {}/>", attributes(250)).repeat(1_900)),
+        ("namespaces", "<a xmlns:b='c'>".repeat(100_000)),
+        ("as many namespaces as may be", (0..250).map(|i| format!("<a xmlns:b{i}='c{i}'>")).collect()),
+        ("CDATA", "<![CDATA[x]]>".repeat(100_000)),
+        ("as much CDATA as may be", format!("<![CDATA[{}]]>", "x".repeat(LENGTH / 250)).repeat(250)),
+        ("entities", many("&amp;")),
+        ("an open comment", format!("<!--{}", many("x"))),
+        ("an open quote", format!("<a b=\"{}", many("x<"))),
+        ("length", many("xxxxxxxx").repeat(4)),
+    ] {
+        let page = text(Page::of(&picture(8, 8), PLAIN), 270, &format!("<OME>{inside}"));
+        let error = everything(&tiff(&[page], true, false, None)).expect_err(what);
+        assert!(matches!(error, SlideError::Broken { .. } | SlideError::OverLimit { .. }), "{what}: {error}");
+        assert!(error.to_string().contains("XML"), "{what}: {error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// The vendors' files with bytes changed anywhere, or characters of their XML.
+    #[test]
+    fn damaged_dialects(which in 0..4_usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), xml: bool) {
+        use common::vendors::{grey, leica, ome, philips, text, tiled, ventana};
+        use std::sync::LazyLock;
+        static FILES: LazyLock<[(Vec<u8>, Vec<usize>); 4]> = LazyLock::new(|| {
+            let inside = "<Image><Pixels SizeC='3' SizeZ='1'><Channel SamplesPerPixel='3'/><TiffData IFD='0' PlaneCount='3'/></Pixels></Image>";
+            let channel = || grey(|x, y| (x * y) as u8, (40, 30), tiled(16));
+            let pages = [text(channel(), 270, &ome(inside)), channel(), channel()];
+            [philips(), leica(), ventana(0), tiff(&pages, true, false, None)].map(|bytes| {
+                // Where the XML's numbers are.
+                let text = bytes.windows(2).enumerate().filter(|(_, w)| w[0] == b'"' && w[1].is_ascii_digit());
+                let places = text.map(|(i, _)| i + 1).collect();
+                (bytes, places)
+            })
+        });
+        let (bytes, places) = &FILES[which];
+        let mut bytes = bytes.clone();
+        for (index, value) in flips {
+            let (at, value) = if xml && !places.is_empty() {
+                (places[index.index(places.len())], b"0123456789-.e\"<x"[usize::from(value) % 16])
+            } else {
+                (index.index(bytes.len()), value)
+            };
+            bytes[at] = value;
+        }
+        let _ = everything(&bytes);
+    }
+}

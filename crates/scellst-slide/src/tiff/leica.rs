@@ -108,9 +108,8 @@ impl View {
         // A metre is more than any stage goes.
         let size = 1..=1_000_000_000;
         let place = -1_000_000_000..=1_000_000_000;
-        if !(size.contains(&view.width) && size.contains(&view.height))
-            || !(place.contains(&view.x) && place.contains(&view.y))
-        {
+        let sizes = [view.width, view.height].iter().all(|n| size.contains(n));
+        if !sizes || ![view.x, view.y].iter().all(|n| place.contains(n)) {
             let expected = "a view of 1 nm to 1 m a side, within a metre";
             return Err(SlideError::broken(source.path(), PLACE, expected, format!("{view:?}")));
         }

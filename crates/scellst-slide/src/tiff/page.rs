@@ -300,7 +300,8 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
     let refuse = |found: String, hint: &str| {
         Err(SlideError::unsupported(source.path(), directory.name.clone(), found, hint.to_owned()))
     };
-    let to_rgb = "RGB, grey and palettes of 8 bits are read: convert it to 8-bit RGB, for example with `vips`";
+    let to_rgb =
+        "RGB, grey and palettes of 8 bits are read: convert it, for example with `vips cast in.tif out.tif uchar`";
     let to_codec = "none, LZW, deflate, Zstandard, PackBits, JPEG, JPEG 2000 and WebP are read: convert it, for example \
                     with `vips tiffsave --tile --pyramid`";
     let number = |tag: u16, default: u64| directory.first(tag).unwrap_or(default);
