@@ -45,8 +45,8 @@ pub(super) struct Checked {
     pub(super) subsampled: bool,
     /// Whether the components went through a colour transform, which the decoder undoes: they are RGB.
     pub(super) transformed: bool,
-    /// Times that the image can be halved by leaving out resolution levels, as the main header has it.
-    pub(super) halvings: u8,
+    /// Resolutions that can be left out, by the main header.
+    pub(super) resolutions: u8,
     /// Where the last tile-part ends.
     pub(super) end: usize,
     /// Where the length of a last tile-part stands that is given as 0, "up to the end", and what it is.
@@ -76,7 +76,7 @@ pub(super) fn check(stream: &[u8], at_most: Size) -> Result<Checked, Fault> {
     if !coded || !quantised {
         return Err(fault("a main header with coding style and quantisation (COD, QCD)", "none"));
     }
-    let halvings = tables.least;
+    let resolutions = tables.least;
     reader.at = first_part;
     let mut seen = vec![false; frame.tiles as usize];
     let mut open_length = None;
@@ -88,7 +88,7 @@ pub(super) fn check(stream: &[u8], at_most: Size) -> Result<Checked, Fault> {
     }
     let transformed = tables.transform == Some(1);
     let end = reader.at;
-    Ok(Checked { size: frame.size, subsampled: frame.subsampled, transformed, halvings, end, open_length })
+    Ok(Checked { size: frame.size, subsampled: frame.subsampled, transformed, resolutions, end, open_length })
 }
 
 /// Goes through a tile-part and to its end; where its length is open, what it is.
