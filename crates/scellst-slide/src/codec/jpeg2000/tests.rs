@@ -146,6 +146,7 @@ fn what_is_not_read_is_named() {
         (MAIN + 7, 33, "1 to 32 layers"),         //
         (MAIN + 9, 17, "at most 16"),             // decompositions
         (MAIN + 10, 9, "at most 4096 samples"),   // code-blocks
+        (MAIN + 10, 255, "at most 4096 samples"), // found by fuzzing: an overflow in the message
         (MAIN + 4, 1, "all of its markers"),      // precincts that are not there
         (MAIN + 3, 13, "as long as its content"), // a COD segment one byte longer
     ] {
