@@ -113,7 +113,7 @@ pub(crate) fn decode_reduced(
     place: &str,
 ) -> Option<Result<RgbImage, SlideError>> {
     let path = source.path();
-    (coding.compression == Compression::Jpeg2000).then(|| {
+    (coding.compression == Compression::Jpeg2000 && halvings > jpeg2000::BY_MEANS).then(|| {
         let bytes = source.read(&[], offset, len, place)?;
         decode_picture(&bytes, coding, (size, size), halvings)
             .map_err(|(expected, found)| SlideError::broken(path, place, expected, found))

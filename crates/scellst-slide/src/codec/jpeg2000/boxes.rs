@@ -44,8 +44,11 @@ fn header(mut rest: &[u8]) -> Result<Option<Components>, Fault> {
     Ok(colours)
 }
 
-/// The first box's kind and content, and what follows it.
-fn split(bytes: &[u8]) -> Result<(&[u8; 4], &[u8], &[u8]), Fault> {
+/// A box's kind and content, and what follows it.
+type Split<'a> = (&'a [u8; 4], &'a [u8], &'a [u8]);
+
+/// Takes the first box off.
+fn split(bytes: &[u8]) -> Result<Split<'_>, Fault> {
     let short = || ("JP2 boxes that fit into the data".to_owned(), format!("a box in {} bytes", bytes.len()));
     let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(short)?;
     let (kind, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;

@@ -15,7 +15,7 @@ const FREE_PIXELS: u64 = 1 << 22;
 const PIXELS_PER_BYTE: u64 = 1024;
 /// Bytes of tables (code-blocks, their layers, precincts) that a stream may make the decoder build
 /// for one of its tiles. Blocks of 64 x 64 in one layer take 0.1 bytes a pixel.
-const MAX_TABLE_BYTES: u64 = 1 << 26;
+const MAX_TABLE_BYTES: u64 = 1 << 25;
 /// Of the wavelet transform. 5 is usual; 2^16 px a side shrink to one pixel.
 const MAX_DECOMPOSITIONS: u8 = 16;
 /// What the decoder knows.
@@ -45,8 +45,8 @@ pub(super) struct Checked {
     pub(super) subsampled: bool,
     /// Whether the components went through a colour transform, which the decoder undoes: they are RGB.
     pub(super) transformed: bool,
-    /// Times that the image can be halved by leaving out resolution levels, as the main header has it.
-    pub(super) halvings: u8,
+    /// Resolutions that can be left out, by the main header.
+    pub(super) resolutions: u8,
     /// Where the last tile-part ends.
     pub(super) end: usize,
     /// Where the length of a last tile-part stands that is given as 0, "up to the end", and what it is.
@@ -59,8 +59,7 @@ pub(super) fn check(stream: &[u8], at_most: Size) -> Result<Checked, Fault> {
     reader.expect(marker::SOC, "a JPEG 2000 codestream (beginning with ff 4f)")?;
     reader.expect(marker::SIZ, "the size (SIZ) of a JPEG 2000 image")?;
     let frame = Frame::read(reader.segment()?, stream.len() as u64, at_most)?;
-    let mut tables =
-        Tables { frame: &frame, block_bytes: 0, precinct_bytes: 0, layers: 0, transform: None, least: u8::MAX };
+    let mut tables = Tables { frame: &frame, blocks: 0, precincts: 0, layers: 0, transform: None, least: u8::MAX };
     let (mut coded, mut quantised) = (false, false);
     let first_part = loop {
         let start = reader.at;
@@ -76,7 +75,7 @@ pub(super) fn check(stream: &[u8], at_most: Size) -> Result<Checked, Fault> {
     if !coded || !quantised {
         return Err(fault("a main header with coding style and quantisation (COD, QCD)", "none"));
     }
-    let halvings = tables.least;
+    let resolutions = tables.least;
     reader.at = first_part;
     let mut seen = vec![false; frame.tiles as usize];
     let mut open_length = None;
@@ -88,7 +87,7 @@ pub(super) fn check(stream: &[u8], at_most: Size) -> Result<Checked, Fault> {
     }
     let transformed = tables.transform == Some(1);
     let end = reader.at;
-    Ok(Checked { size: frame.size, subsampled: frame.subsampled, transformed, halvings, end, open_length })
+    Ok(Checked { size: frame.size, subsampled: frame.subsampled, transformed, resolutions, end, open_length })
 }
 
 /// Goes through a tile-part and to its end; where its length is open, what it is.
@@ -192,9 +191,9 @@ impl Frame {
 /// The most that the coding styles met so far make the decoder build for a tile.
 struct Tables<'a> {
     frame: &'a Frame,
-    /// Per component and layer.
-    block_bytes: u64,
-    precinct_bytes: u64,
+    /// Per component.
+    blocks: u64,
+    precincts: u64,
     layers: u64,
     transform: Option<u8>,
     /// Decompositions of the component that has the fewest.
@@ -247,8 +246,8 @@ impl Tables<'_> {
         if decompositions > MAX_DECOMPOSITIONS {
             return Err(fault(&format!("at most {MAX_DECOMPOSITIONS} decompositions"), &decompositions.to_string()));
         }
-        if width > 8 || height > 8 || width + height > 8 || block_style & 0xc0 != 0 || wavelet > 1 {
-            let found = format!("2^{} x 2^{}, style {block_style:#x}, wavelet {wavelet}", width + 2, height + 2);
+        if width > 8 || height > 8 - width || block_style & 0xc0 != 0 || wavelet > 1 {
+            let found = format!("exponents {width} + 2 and {height} + 2, style {block_style:#x}, wavelet {wavelet}");
             return Err(fault("code-blocks of at most 4096 samples as in part 1", &found));
         }
         let precincts = if style & 1 != 0 { segment.take(usize::from(decompositions) + 1)? } else { &[] };
@@ -272,16 +271,18 @@ impl Tables<'_> {
             count += bands * side(w, px) * side(h, py);
             blocks += bands * side(w, px.min(width + 2)) * side(h, py.min(height + 2));
         }
-        // A block's own entry and its share of two trees; a precinct's, and the least of its trees.
-        self.block_bytes = self.block_bytes.max(blocks * 256);
-        self.precinct_bytes = self.precinct_bytes.max(count * 320);
-        self.afford(blocks)
+        self.blocks = self.blocks.max(blocks);
+        self.precincts = self.precincts.max(count);
+        self.afford()
     }
 
-    fn afford(&self, blocks: u64) -> Result<(), Fault> {
+    /// That the decoder may build the tables of all three components.
+    fn afford(&self) -> Result<(), Fault> {
+        // A block's own entry and its share of two trees; a precinct's, and the least of its trees.
+        const BLOCK_BYTES: u64 = 256;
         const LAYER_BYTES: u64 = 24;
-        let layers = blocks.saturating_mul(LAYER_BYTES * self.layers.max(1));
-        let needed = 3 * (self.block_bytes + self.precinct_bytes + layers);
+        const PRECINCT_BYTES: u64 = 320;
+        let needed = 3 * (self.blocks * (BLOCK_BYTES + LAYER_BYTES * self.layers) + self.precincts * PRECINCT_BYTES);
         if needed > MAX_TABLE_BYTES {
             let expected = format!("code-blocks and precincts whose tables take at most {MAX_TABLE_BYTES} bytes");
             return Err(fault(&expected, &format!("{needed} bytes for a tile of {} px", self.frame.tile)));
@@ -305,7 +306,7 @@ fn quantisation(mut segment: Reader<'_>) -> Result<(), Fault> {
     let fits = match style {
         0 => rest > 0,
         1 => rest == 2,
-        2 => rest > 0 && rest % 2 == 0,
+        2 => rest > 0 && rest.is_multiple_of(2),
         _ => false,
     };
     if fits {

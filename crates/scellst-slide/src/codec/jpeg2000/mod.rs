@@ -22,18 +22,34 @@ pub(crate) enum Components {
     YCbCr,
 }
 
+/// Halvings that are done by means rather than by leaving out resolutions: see [`decode_piece`].
+pub(crate) const BY_MEANS: u32 = 2;
+
 /// Decodes the stream of a tile, strip or frame, `halvings` times shrunk by two (each side rounded up).
 ///
 /// `stored` is the size that the file gives; `needed`, at most as large, is what must be there.
 ///
-/// The shrunk image is the coarser resolution that the stream holds anyhow: a low-pass with wavelets, where a
-/// mean over squares is another. Where the stream has fewer resolutions, means do the rest.
+/// A stream holds coarser resolutions of itself, which cost little to decode. But its low-pass is a wavelet's,
+/// with its centre half a pixel off: sharper than a mean over squares, and shifted. Means of 4 x 4 of them
+/// are within 2 of 255, on average over a slide, of the means of all pixels (of 2 x 2: within 4; by
+/// themselves: 8). So all but the last [`BY_MEANS`] halvings leave out resolutions.
 pub(crate) fn decode_piece(
     bytes: &[u8],
     components: Components,
-    (stored, needed): (Size, Size),
+    sizes: (Size, Size),
     halvings: u32,
 ) -> Result<RgbImage, Fault> {
+    let (image, skipped) = decode_coarser(bytes, components, sizes, halvings.saturating_sub(BY_MEANS))?;
+    Ok(if skipped < halvings { mean_of_squares(&image, 1 << (halvings - skipped)) } else { image })
+}
+
+/// Decodes a stream without up to `at_most` of its finest resolutions; how many were left out.
+fn decode_coarser(
+    bytes: &[u8],
+    components: Components,
+    (stored, needed): (Size, Size),
+    at_most: u32,
+) -> Result<(RgbImage, u32), Fault> {
     let (stream, boxed) = boxes::codestream(bytes)?;
     let checked = check::check(stream, stored)?;
     let size = checked.size;
@@ -41,7 +57,7 @@ pub(crate) fn decode_piece(
         return Err((format!("a JPEG 2000 image of {stored} px"), format!("{size} px")));
     }
     // A side of one pixel cannot be asked for at half of its size.
-    let skipped = halvings.min(checked.halvings.into()).min(size.width.ilog2()).min(size.height.ilog2());
+    let skipped = at_most.min(checked.resolutions.into()).min(size.width.ilog2()).min(size.height.ilog2());
     let target = (skipped > 0).then(|| (size.width >> skipped, size.height >> skipped));
     let settings = DecodeSettings { strict: true, target_resolution: target, ..DecodeSettings::default() };
 
@@ -73,7 +89,7 @@ pub(crate) fn decode_piece(
     }
     let image = RgbImage::from_raw(expected.width, expected.height, pixels)
         .ok_or_else(|| fault("pixels of another size".to_owned()))?;
-    Ok(if skipped < halvings { mean_of_squares(&image, 1 << (halvings - skipped)) } else { image })
+    Ok((image, skipped))
 }
 
 /// The stream up to its end marker, which is put there if missing, with the length of every tile-part.
@@ -100,3 +116,6 @@ fn rgb_from_ycbcr(pixels: &mut [u8]) {
         pixel[2] = (y + 1.772 * cb + 0.5) as u8;
     }
 }
+
+#[cfg(test)]
+mod tests;
