@@ -145,10 +145,7 @@ impl SlideQc {
         let found = TissueMask::from_ground(&ground, &config.tissue);
         let size = ground.size;
         let ink = pen::pen(&ground);
-        // A stroke beside the tissue is as dark as tissue.
-        let mut mask = found.as_slice().to_vec();
-        patches::flip(&mut mask, size, true, |patch| patch.iter().filter(|&&at| ink[at]).count() * 2 > patch.len());
-        let tissue = found.with_mask(mask);
+        let tissue = found.with_mask(pen::without_strokes(&found, &found.with_mask(ink.clone())));
         let fold = fold::fold(&ground, &tissue, &ink, config);
 
         let blur = focus::blur(slide, &tissue)?;
@@ -176,7 +173,7 @@ impl SlideQc {
         })
     }
 
-    /// Where the tissue is; strokes of ink beside it are left out.
+    /// Where the tissue is. Under ink, which is as dark as tissue, it is taken to be where it is beside the ink.
     pub fn tissue(&self) -> &TissueMask {
         &self.tissue
     }
