@@ -156,9 +156,11 @@ impl SlideQc {
         };
         let least = ground.pixels(config.min_blurred_um2);
         patches::flip(&mut blurred, size, true, |patch| patch.len() < least);
-        patches::flip(&mut blurred, size, false, |patch| {
-            patch.len() < least && patch.iter().all(|&at| tissue.as_slice()[at])
-        });
+        if blurred.contains(&true) {
+            patches::flip(&mut blurred, size, false, |gap| {
+                gap.len() < least && gap.iter().all(|&at| tissue.as_slice()[at])
+            });
+        }
         let mut known: Vec<f32> = blur.iter().flatten().copied().filter(|s| !s.is_nan()).collect();
         let middle = known.len() / 2;
         let blur_um = (!known.is_empty()).then(|| f64::from(*known.select_nth_unstable_by(middle, f32::total_cmp).1));
