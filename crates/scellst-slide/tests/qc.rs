@@ -91,7 +91,7 @@ fn folds_and_fields_out_of_focus() {
     let qc = look(&slide);
     let scale = f64::from(slide.size().width) / 1200.0;
     let at = |x: f64, y: f64| qc.flags_at(Point::<Level0>::new(x * scale, y * scale));
-    for (x, y) in [(32.0, 500.0), (890.0, 14.0), (1188.0, 600.0), (800.0, 908.0), (154.0, 325.0)] {
+    for (x, y) in [(32.0, 500.0), (890.0, 14.0), (1188.0, 600.0), (754.0, 915.0), (154.0, 325.0)] {
         assert!(at(x, y).fold, "{x}, {y}");
     }
     for (x, y) in [(200.0, 450.0), (450.0, 420.0), (820.0, 650.0), (1050.0, 890.0)] {
@@ -102,7 +102,10 @@ fn folds_and_fields_out_of_focus() {
     }
     assert!(!at(750.0, 550.0).tissue && !at(728.0, 775.0).tissue && !at(125.0, 180.0).tissue);
     let QcSummary { tissue_share, pen_share, glass_colour, .. } = qc.summary();
-    assert!((0.61..0.64).contains(&tissue_share) && pen_share == 0.0 && glass_colour == Some([241, 236, 239]));
+    assert!((0.61..0.64).contains(&tissue_share) && pen_share == 0.0, "{tissue_share}, {pen_share}");
+    // JPEG 2000 decoders may differ by one.
+    let glass = glass_colour.unwrap();
+    assert!(glass.iter().zip([241, 236, 239]).all(|(&a, b)| a.abs_diff(b) <= 1), "{glass:?}");
 }
 
 /// The dark ridge along the fibres of C4, and the small one at the lower edge.
