@@ -96,7 +96,7 @@ impl Page {
         for (i, &(offset, len)) in data.iter().enumerate() {
             // A tile without bytes is one that a sparse file leaves out. A slide may have a hundred thousand
             // tiles: the words are put together only for one that is wrong.
-            if !(tiled && len == 0) && !source.holds(offset, len) {
+            if (len > 0 || !tiled) && !source.holds(offset, len) {
                 source.check(offset, len, &format!("{}, {}", directory.name, piece_name(tiled, i as u64)))?;
             }
         }
