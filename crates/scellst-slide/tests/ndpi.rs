@@ -229,7 +229,7 @@ fn wrong_markers() {
                 }
                 Err(e) => {
                     assert!(i == 1 && matches!(e, SlideError::Broken { .. }), "{marker:02x?}, piece {i}: {e}");
-                    assert!(e.to_string().contains("page 0, restart segments 64 to 127"), "{e}");
+                    assert!(e.to_string().contains("page 0, restart segment 100: expected ff d4"), "{e}");
                 }
             }
         }
@@ -268,7 +268,8 @@ fn a_region_reads_only_its_pieces() {
     assert_eq!(level.tile_size(), Some(Size::new(800, 256)));
     let part = slide.read(&level.region(900, 300, Size::new(600, 200))).unwrap();
     assert!(part == image::imageops::crop_imm(&expected, 900, 300, 600, 200).to_image());
-    assert!(slide.read(&level.region(0, 0, Size::new(10, 10))).is_err());
+    let part = slide.read(&level.region(900, 600, Size::new(600, 200))).unwrap();
+    assert!(part != image::imageops::crop_imm(&expected, 900, 600, 600, 200).to_image());
 }
 
 /// Streams that cannot be cut are read whole where they are small, and refused where they are not.
@@ -299,8 +300,9 @@ fn contradictions_are_named() {
         (base().set(257, LONG, &[1 << 31]), "image height"),
         (base().set(256, LONG, &[168]), "168 x 80 px"),
         (base().set(257, LONG, &[88]), "160 x 88 px"),
-        (base().set(256, LONG, &[160 * 1000]), "restart interval 20"),
-        (base().set(257, LONG, &[80_000_000]), "at least 15000000"),
+        (base().set(256, LONG, &[160_000]), "at least 149998"),
+        (base().set(256, LONG, &[70_008]), "restart interval 20"),
+        (base().set(257, LONG, &[80_000_000]), "at least 149999998"),
         (base().set(273, LONG, &[1 << 29]), "cut off"),
         (base().set(273, LONG, &[2, 2]), "one strip offset"),
         (base().set(273, LONG, &[20]), "beginning with ff d8"),
@@ -315,7 +317,7 @@ fn contradictions_are_named() {
         (base().set(65421, FLOAT, &vec![1; 1 << 20]).set(259, FLOAT, &vec![1; 8 << 20]), "max_tag_bytes"),
     ] {
         let (slide, _file) = open_bytes(&ndpi(&[page], None));
-        let error = slide.and_then(|slide| whole(&slide, 0)).expect_err(word);
+        let error = slide.and_then(|slide| whole(&slide, 0)).map(|image| image.dimensions()).expect_err(word);
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
 }

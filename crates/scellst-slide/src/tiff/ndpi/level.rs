@@ -18,6 +18,9 @@ use crate::source::Source;
 use crate::tiff::page;
 use crate::{Limits, SlideError};
 
+/// The longest side that the header of a JPEG can give: libjpeg's limit, below that of the format.
+const LONGEST_SIDE: u32 = 65_500;
+
 /// An image whose stream's header is understood and agrees with the tags.
 #[derive(Debug)]
 pub(super) struct Level {
@@ -29,6 +32,11 @@ pub(super) struct Level {
     /// The size of the whole where it is not cut.
     pub(super) piece: Size,
     cut: Option<Cut>,
+}
+
+/// For messages.
+fn stream_of(name: &str) -> String {
+    format!("{name}, JPEG stream")
 }
 
 fn refuse(source: &Source, place: &str, found: impl Into<String>) -> SlideError {
@@ -48,6 +56,9 @@ impl Level {
     pub(super) fn new(source: &Source, page: &Page, limits: &Limits) -> Result<Self, SlideError> {
         let mut level = Self::checked(source, page)?;
         let header = &level.header;
+        if header.interval > 0 {
+            level.check_frame(source)?;
+        }
         let grid = if header.sequential { Grid::new(level.size, header.mcu, header.interval) } else { None };
         let Some(grid) = grid else { return level.uncut(source, limits) };
         level.check_cut(source, &grid, limits)?;
@@ -78,8 +89,8 @@ impl Level {
             }
         };
         let strip = (one(273, "strip offset")?, one(279, "strip byte count")?);
-        source.check(strip.0, strip.1, &format!("{name}, JPEG stream"))?;
-        let header = Header::read(source, strip, &format!("{name}, JPEG stream"))?;
+        source.check(strip.0, strip.1, &stream_of(name))?;
+        let header = Header::read(source, strip, &stream_of(name))?;
         if header.components != 3 {
             return Err(refuse(source, name, format!("a JPEG image of {} components", header.components)));
         }
@@ -90,8 +101,7 @@ impl Level {
     /// larger or smaller than the tags say.
     fn uncut(mut self, source: &Source, limits: &Limits) -> Result<Self, SlideError> {
         let size = self.header.size;
-        let most = u32::from(u16::MAX);
-        if size.width == 0 || size.height == 0 || self.size.width > most || self.size.height > most {
+        if size.width == 0 || size.height == 0 || self.size.width.max(self.size.height) > LONGEST_SIDE {
             let interval = self.header.interval;
             let found = format!("a JPEG image of {} px that cannot be cut (restart interval {interval})", self.size);
             return Err(refuse(source, &self.name, found));
@@ -106,19 +116,24 @@ impl Level {
         Ok(self)
     }
 
-    /// That the stream's header and length allow what the tags say.
-    fn check_cut(&self, source: &Source, grid: &Grid, limits: &Limits) -> Result<(), SlideError> {
-        let broken = |expected: String, found: String| {
-            Err(SlideError::broken(source.path(), format!("{}, JPEG stream", self.name), expected, found))
-        };
-        let agrees = |tag: u32, frame: u32| frame == tag || frame == 0 || u64::from(tag) > 65_500;
-        if !agrees(self.size.width, self.header.size.width) || !agrees(self.size.height, self.header.size.height) {
-            return broken(format!("a frame of {} px, as the tags have it", self.size), self.header.size.to_string());
+    /// That the stream's header has the size that the tags say, as far as it can.
+    fn check_frame(&self, source: &Source) -> Result<(), SlideError> {
+        let agrees = |tag: u32, frame: u32| frame == tag || frame == 0 || tag > LONGEST_SIDE;
+        let frame = self.header.size;
+        if agrees(self.size.width, frame.width) && agrees(self.size.height, frame.height) {
+            return Ok(());
         }
+        let expected = format!("a frame of {} px, as the tags have it", self.size);
+        Err(SlideError::broken(source.path(), stream_of(&self.name), expected, frame.to_string()))
+    }
+
+    /// That the stream is long enough for what the tags say, and its pieces small enough.
+    fn check_cut(&self, source: &Source, grid: &Grid, limits: &Limits) -> Result<(), SlideError> {
         // No block takes less than two bits, and no segment less than a byte and a marker.
         let least = (grid.units.saturating_mul(self.header.blocks) / 4).max(grid.count().saturating_mul(3)) - 2;
         if self.strip.1 < least {
-            return broken(format!("at least {least} bytes for {} px", self.size), self.strip.1.to_string());
+            let expected = format!("at least {least} bytes for {} px", self.size);
+            return Err(SlideError::broken(source.path(), stream_of(&self.name), expected, self.strip.1.to_string()));
         }
         let decoded = grid.piece.pixels().saturating_mul(3);
         if decoded > limits.max_tile_bytes {

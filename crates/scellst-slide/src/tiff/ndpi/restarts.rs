@@ -292,7 +292,10 @@ type Run = (Vec<u8>, Range<usize>);
 
 /// For messages.
 fn place(page: &str, segments: &Range<u64>) -> String {
-    format!("{page}, restart segments {} to {}", segments.start, segments.end - 1)
+    match segments.end - segments.start {
+        1 => format!("{page}, restart segment {}", segments.start),
+        _ => format!("{page}, restart segments {} to {}", segments.start, segments.end - 1),
+    }
 }
 
 /// The second byte of the marker behind a segment.
@@ -383,7 +386,10 @@ fn read_u32s(source: &Source, offset: u64, count: u64) -> Result<Vec<u32>, Slide
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::tiff::tags::Directory;
 
     #[test]
     fn markers_are_told_from_data() {
@@ -392,5 +398,36 @@ mod tests {
         assert_eq!(next_marker(&bytes, 6), Some((6, 0xd4)));
         assert_eq!(next_marker(&bytes, 8), None);
         assert_eq!(next_marker(&bytes, 99), None);
+    }
+
+    /// What two lists in a file say of a stream of that length.
+    fn listed(low: &[u32], high: Option<&[u32]>, len: u64) -> Vec<u64> {
+        use std::io::Write;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for half in low.iter().chain(high.unwrap_or_default()) {
+            file.write_all(&half.to_le_bytes()).unwrap();
+        }
+        let source = Source::open(file.path()).unwrap();
+        let count = low.len() as u64;
+        let directory = Directory::new("page 0".to_owned(), BTreeMap::new());
+        let starts_high = high.map(|high| List { offset: count * 4, count: high.len() as u64 });
+        let page = Page { directory, starts_low: Some(List { offset: 0, count }), starts_high };
+        let list = StartList::new(&source, &page, len, count).unwrap();
+        (0..count).map(|i| list.entry(&source, i).unwrap()).collect()
+    }
+
+    /// Of a stream of more than 4 GiB, with the upper halves and without them.
+    #[test]
+    fn starts_beyond_4_gib() {
+        let low = [600, 0xffff_fff0, 20, 0x8000_0000, 0xffff_0000, 9, 10];
+        let high = [0, 0, 1, 1, 1, 2, 2];
+        let expected: Vec<u64> = low.iter().zip(high).map(|(&l, h)| h << 32 | u64::from(l)).collect();
+        assert_eq!(listed(&low, Some(&high.map(|h| h as u32)), 3 << 32), expected);
+        assert_eq!(listed(&low, None, 3 << 32), expected);
+        assert_eq!(listed(&low, Some(&[1, 2]), 3 << 32), expected);
+        // A short stream needs none.
+        assert_eq!(listed(&low, None, 1 << 30), low.map(u64::from));
+        // Nonsense, that would begin anew more often than the stream is long.
+        assert_eq!(listed(&[9, 8, 7], None, 1 << 32), [9, (1 << 32) + 8, (1 << 32) + 7]);
     }
 }
