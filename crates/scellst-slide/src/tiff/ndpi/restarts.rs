@@ -36,7 +36,7 @@ pub(super) struct Restarts {
     /// The most bytes that one can have.
     longest: u64,
     list: Option<StartList>,
-    list_is_good: OnceLock<Result<bool, SlideError>>,
+    list_is_good: OnceLock<bool>,
     /// Starts that were found by searching, from that of segment 0 on.
     searched: Mutex<Vec<u64>>,
     max_searched: u64,
@@ -58,7 +58,7 @@ impl Restarts {
             strip,
             first: header.len(),
             count,
-            longest: header.interval * header.blocks * LONGEST_BLOCK + 64,
+            longest: (header.interval * header.blocks * LONGEST_BLOCK + 64).min(limits.max_tile_bytes),
             list: StartList::new(source, page, strip.1, count),
             list_is_good: OnceLock::new(),
             searched: Mutex::default(),
@@ -233,7 +233,7 @@ impl Restarts {
         while segment < to {
             let len = BLOCK.min(self.strip.1.saturating_sub(at));
             if at - start > self.longest || len < 2 {
-                return Err(broken(segment, format!("none within {} bytes", at + len - start)));
+                return Err(broken(segment, format!("none within {} bytes", at - start)));
             }
             let block = source.read(&[], self.strip.0 + at, len, &self.place)?;
             let mut next = 0;
@@ -259,21 +259,21 @@ impl Restarts {
     /// all over the stream.
     fn good_list(&self, source: &Source) -> Result<Option<&StartList>, SlideError> {
         let Some(list) = &self.list else { return Ok(None) };
-        let good = self.list_is_good.get_or_init(|| {
-            let samples = SAMPLES.min(self.count - 1);
-            let mut right = 0;
-            for i in 1..=samples {
-                // From the second segment to the last.
-                right += u64::from(self.confirmed(source, list, i * (self.count - 1) / samples)?.is_some());
-            }
-            let good = right * 4 >= samples * 3;
-            if !good {
-                let path = source.path().display();
-                log::warn!("{path}: {}: tag 65426 is wrong, restart markers are searched for", self.place);
-            }
-            Ok(good)
-        });
-        Ok(good.clone()?.then_some(list))
+        if let Some(&good) = self.list_is_good.get() {
+            return Ok(good.then_some(list));
+        }
+        let samples = SAMPLES.min(self.count - 1);
+        let mut right = 0;
+        for i in 1..=samples {
+            // From the second segment to the last.
+            right += u64::from(self.confirmed(source, list, i * (self.count - 1) / samples)?.is_some());
+        }
+        let good = right * 4 >= samples * 3;
+        if self.list_is_good.set(good).is_ok() && !good {
+            let path = source.path().display();
+            log::warn!("{path}: {}: tag 65426 is wrong, restart markers are searched for", self.place);
+        }
+        Ok(good.then_some(list))
     }
 
     /// What the list says of a segment above 0, if there is a marker before it that has its number.
@@ -324,7 +324,7 @@ struct StartList {
     high: Option<List>,
     /// Where the upper halves are missing and needed: the segments at which the lower halves begin
     /// again from 0.
-    wraps: OnceLock<Result<Vec<u64>, SlideError>>,
+    wraps: OnceLock<Vec<u64>>,
     most_wraps: u64,
 }
 
@@ -352,7 +352,13 @@ impl StartList {
             Some(list) => half(list)?,
             None if self.most_wraps == 0 => 0,
             None => {
-                let wraps = self.wraps.get_or_init(|| self.find_wraps(source)).as_ref().map_err(Clone::clone)?;
+                let wraps = match self.wraps.get() {
+                    Some(wraps) => wraps,
+                    None => {
+                        let found = self.find_wraps(source)?;
+                        self.wraps.get_or_init(|| found)
+                    }
+                };
                 wraps.partition_point(|&wrap| wrap <= segment) as u64
             }
         };
