@@ -18,6 +18,8 @@ pub enum Format {
     LeicaScn,
     /// Ventana (Roche) BIF.
     VentanaBif,
+    /// Hamamatsu NDPI.
+    Ndpi,
     /// A plain JPEG, one level, decoded once into memory.
     Jpeg,
     /// A plain PNG, one level, decoded once into memory.
@@ -37,6 +39,7 @@ impl fmt::Display for Format {
             Self::PhilipsTiff => "Philips TIFF",
             Self::LeicaScn => "Leica SCN",
             Self::VentanaBif => "Ventana BIF",
+            Self::Ndpi => "Hamamatsu NDPI",
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",
         })
@@ -94,10 +97,13 @@ pub(crate) enum Container {
 /// The container by its magic number; otherwise what it seems to be, in words.
 pub(crate) fn sniff(start: &[u8]) -> Result<Container, String> {
     const TIFF: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
-    const OTHERS: [(usize, &[u8], &str); 6] = [
+    const OTHERS: [(usize, &[u8], &str); 9] = [
         (128, b"DICM", "a DICOM file"),
         (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 file"),
+        (0, b"[Virtual Microscope Specimen]", "the index of a Hamamatsu VMS slide"),
+        (0, b"[Uncompressed Virtual Microscope Specimen]", "the index of a Hamamatsu VMU slide"),
+        (0, b"[NanoZoomer Digital Pathology Image Set]", "a Hamamatsu NDPIS list (open the NDPI files that it names)"),
         (0, b"BM", "a BMP image"),
         (0, b"GIF8", "a GIF image"),
         (8, b"WEBP", "a WebP image"),
@@ -129,6 +135,7 @@ mod tests {
         assert_eq!(sniff(b"II+\0\x08\0"), Ok(Container::Tiff));
         assert_eq!(sniff(b"\xff\xd8\xff\xe0"), Ok(Container::Jpeg));
         assert!(sniff(b"II").unwrap_err().contains("49 49"));
+        assert!(sniff(b"[Virtual Microscope Specimen]\r\nNoLayers=1").unwrap_err().contains("VMS"));
         let mut dicom = vec![0; 132];
         dicom[128..].copy_from_slice(b"DICM");
         assert!(sniff(&dicom).unwrap_err().contains("DICOM"));

@@ -1,6 +1,8 @@
 //! Files that are cut off, damaged or made to harm: an error each, no panic, little memory.
 
 mod common;
+#[path = "common/ndpi.rs"]
+mod ndpi;
 
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -337,6 +339,26 @@ fn xml_that_would_take_long() {
     }
 }
 
+/// Three levels and a macro picture: cut with a list of starts, cut without, not cut.
+fn small_ndpi() -> Vec<u8> {
+    let page = |w, h, lens, interval| {
+        let image = RgbImage::from_fn(w, h, |x, y| image::Rgb([(x * 2) as u8, (y * 3) as u8, (x + y) as u8]));
+        ndpi::Page::level(&image, lens, interval)
+    };
+    let pages = [page(96, 64, 40.0, 4).listed(), page(48, 32, 20.0, 6), page(24, 16, 10.0, 0), page(40, 16, -1.0, 0)];
+    ndpi::ndpi(&pages, None)
+}
+
+#[test]
+fn an_ndpi_cut_off_anywhere() {
+    let bytes = small_ndpi();
+    assert!(everything(&bytes).is_ok());
+    // All but the upper halves of the last directory's 15 offsets, which matter beyond 4 GiB.
+    for len in (0..bytes.len() - 15 * 4).rev().step_by(7) {
+        assert!(everything(&bytes[..len]).is_err(), "{len} of {} bytes pass", bytes.len());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -367,5 +389,27 @@ proptest! {
             bytes[at] = value;
         }
         let _ = everything(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// Any bytes of an NDPI changed, with its macro picture.
+    #[test]
+    fn damaged_ndpi(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12), place in 0..4_usize) {
+        use std::sync::LazyLock;
+        static FILE: LazyLock<Vec<u8>> = LazyLock::new(small_ndpi);
+        let mut bytes = FILE.clone();
+        // Anywhere, or in the header, or in a directory of 16 entries and what goes before it.
+        let first = u64::from_le_bytes(bytes[4..12].try_into().unwrap()) as usize;
+        let range = [0..bytes.len(), 0..700, first..first + 2 + 16 * 12 + 8, first - 100..first + 50][place].clone();
+        for (index, value) in flips {
+            bytes[range.start + index.index(range.len())] = value;
+        }
+        let _ = everything(&bytes);
+        if let (Ok(slide), _file) = open_bytes(&bytes) {
+            let _ = slide.read_associated("macro");
+        }
     }
 }

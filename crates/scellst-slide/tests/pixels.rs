@@ -38,9 +38,19 @@ fn bytes(hex: &str) -> Vec<u8> {
 /// no pixel by more than 8 (measured: 5), the mean of a cell by 0.5.
 #[test]
 fn pixels_are_those_of_tifffile_and_pillow() {
+    compare(include_str!("data/pixels.json"), 16);
+}
+
+/// An NDPI too, by the same measure.
+#[test]
+fn pixels_of_an_ndpi_are_those_of_tifffile() {
+    compare(include_str!("data/pixels-ndpi.json"), 1);
+}
+
+fn compare(golden: &str, count: usize) {
     let Some(root) = common::shared() else { return };
-    let files: Vec<File> = serde_json::from_str(include_str!("data/pixels.json")).unwrap();
-    assert_eq!(files.len(), 16);
+    let files: Vec<File> = serde_json::from_str(golden).unwrap();
+    assert_eq!(files.len(), count);
     for file in files {
         let slide = Slide::open(root.join(&file.file)).unwrap();
         assert_eq!(slide.level_count(), file.levels.len(), "{}", file.file);

@@ -74,17 +74,6 @@ fn resolution_tags_of_a_print_are_no_resolution() {
     }
 }
 
-#[test]
-fn what_is_not_read_is_named() {
-    let Some(root) = shared() else { return };
-    for (name, word) in [("test3-TRITC-2-560.ndpi", "Hamamatsu NDPI")] {
-        let error = Slide::open(root.join("wsi").join(name)).unwrap_err();
-        assert!(matches!(error, SlideError::Unsupported { .. }), "{error}");
-        let text = error.to_string();
-        assert!(text.contains(word) && text.contains(name) && text.contains("convert it"), "{text}");
-    }
-}
-
 /// Its JPEG tables are damaged: it opens, and fails where it is read.
 #[test]
 fn a_broken_slide_says_where() {

@@ -3,6 +3,7 @@
 mod dialect;
 mod generic;
 mod leica;
+mod ndpi;
 mod ome;
 mod page;
 mod philips;
@@ -26,6 +27,10 @@ use crate::{AssociatedImage, Limits, OpenOptions, SlideError};
 
 /// Opens a TIFF of whatever dialect.
 pub(crate) fn open(source: Arc<Source>, options: &OpenOptions) -> Result<(Box<dyn Reader>, About), SlideError> {
+    // Before the others: its offsets have 64 bits where theirs have 32.
+    if let Some(first) = ndpi::recognise(&source)? {
+        return ndpi::open(source, first, options);
+    }
     let directories = tags::read(&source, &options.limits)?;
     match dialect::of(&directories) {
         Dialect::Generic(format) => generic::open(source, &directories, format, options),

@@ -307,7 +307,10 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
     let number = |tag: u16, default: u64| directory.first(tag).unwrap_or(default);
 
     if directory.has(NDPI_MARK) {
-        return refuse("a Hamamatsu NDPI".to_owned(), "convert it, for example with `vips tiffsave --tile --pyramid`");
+        return refuse(
+            "a Hamamatsu NDPI in another layout than its own".to_owned(),
+            "convert it, for example with `vips tiffsave --tile --pyramid`",
+        );
     }
     let (compression, name) = match number(259, 1) {
         1 => (Compression::None, ""),

@@ -37,6 +37,10 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
+    pub(crate) fn new(name: String, tags: BTreeMap<u16, Value>) -> Self {
+        Self { name, tags }
+    }
+
     /// The numbers of an integer tag.
     pub(crate) fn unsigned(&self, tag: u16) -> Option<&[u64]> {
         match self.tags.get(&tag) {

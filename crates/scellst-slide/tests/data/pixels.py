@@ -3,6 +3,7 @@
 Run with tifffile 2026.3.3, imagecodecs 2026.3.6, pillow 13.0.0, numpy 2.4.6:
 
     python pixels.py ../../../../../shared/data > pixels.json
+    python pixels.py ../../../../../shared/data ndpi > pixels-ndpi.json
 
 Every level gives its size, the means of its three channels (in hundredths) over a grid of 8 x 8 cells, which
 notices a tile out of place anywhere, and some blocks of 8 x 8 pixels; a lossless one also the CRC-32 of all its
@@ -21,6 +22,8 @@ files = [(f"wsi/tiff-variants/{name}.tif", [0]) for name in (
 files += [("wsi/boxes.tiff", range(4)), ("wsi/cmu-1-small-region.svs", [0]), ("wsi/small.svs", [0])]
 files += [("wsi/tcga-cr-7395-01a-01-ts1.svs", [0, 2])]
 files += [(f"hest/wsis/C{i}.tif", range(6)) for i in (2, 3, 4)] + [("hest/wsis/C5.jpg", [0])]
+if sys.argv[2:] == ["ndpi"]:
+    files = [("wsi/test3-TRITC-2-560.ndpi", range(4))]
 
 
 def level(pixels, lossless, rng):
