@@ -218,9 +218,9 @@ impl JpegEncoder {
     fn halved(&self, out: &mut Scan<'_>, group: &Group<'_>) {
         let brightness = [(0, 0), (8, 0), (0, 8), (8, 8)].map(|(left, top)| {
             let mut y = [[Lane::ZERO; 8]; 8];
-            for i in 0..8 {
-                for j in 0..8 {
-                    y[i][j] = weighed(group.rgb(left + i, top + j), Y, -128.0);
+            for (i, column) in y.iter_mut().enumerate() {
+                for (j, value) in column.iter_mut().enumerate() {
+                    *value = weighed(group.rgb(left + i, top + j), Y, -128.0);
                 }
             }
             Blocks::new(&mut y, &self.factors[0])
