@@ -15,9 +15,9 @@ use scellst::types::{LevelIndex, MicronsPerPixel};
 
 /// Any readable slide as a pyramidal tiled TIFF (BigTIFF from 4 GB)
 ///
-/// OpenSlide, tifffile and QuPath read the result. It is written beside its place under a hidden name and takes its
-/// place when it is whole. Label, macro picture and descriptions, which may carry a patient's name, are not even
-/// read unless --keep-associated is given.
+/// OpenSlide (and so QuPath), tifffile and Pillow read the result. It is written beside its place under a hidden
+/// name and takes its place when it is whole. Label, macro picture and descriptions, which may carry a patient's
+/// name, are not even read unless --keep-associated is given.
 #[derive(Parser)]
 #[command(name = "convert_slide")]
 struct Args {
@@ -70,11 +70,8 @@ fn run(args: &Args) -> Result<()> {
     args.common.apply()?;
     common::check_output(&args.out)?;
     let mpp = args.mpp.map(MicronsPerPixel::square).transpose().context("--mpp")?;
-    let slide = Slide::open_with(
-        &args.input,
-        // Each tile is needed once.
-        &OpenOptions { mpp, without_label: !args.keep_associated, ..OpenOptions::default() },
-    )?;
+    let open = OpenOptions { mpp, without_label: !args.keep_associated, ..OpenOptions::default() };
+    let slide = Slide::open_with(&args.input, &open)?;
     let compression = match args.lossless {
         true => PyramidCompression::Deflate,
         false => PyramidCompression::Jpeg { quality: args.quality },

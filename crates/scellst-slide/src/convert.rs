@@ -110,7 +110,7 @@ fn read(slide: &Slide, level: &Level<'_>, rows: &Range<u32>) -> Result<RgbImage,
     let size = Size::new(level.size().width, rows.end - rows.start);
     let region = level.region(0, i64::from(rows.start), size);
     // Where a row of tiles is read in parts, the cache may keep it for the next part.
-    if level.info.step().height > rows_at_once(level) { slide.read(&region) } else { slide.read_uncached(&region) }
+    if rows_at_once(level) < level.info.step().height { slide.read(&region) } else { slide.read_uncached(&region) }
 }
 
 /// Refuses to write a slide over itself, and what can only fail when all the work is done.

@@ -53,6 +53,11 @@ fn same(own: &Slide, library: &Slide, lossless: bool) {
     assert_eq!(own.objective_power(), library.objective_power(), "{at}");
     for (a, b) in own.levels().zip(library.levels()) {
         let (w, h) = (a.size().width, a.size().height);
+        // Debian's libtiff 4.5.0-6+deb12u3 and later (CVE-2025-9900 mended) makes its OpenSlide 3.4.1 garble
+        // what is smaller than a tile and not JPEG: "raster width adapted". OpenSlide 4.0.1 reads it right.
+        if lossless && a.tile_size().is_some_and(|tile| tile.width > w || tile.height > h) {
+            continue;
+        }
         let side = Size::new(w.min(700), h.min(700));
         for (i, j) in [(0, 0), (2, 0), (0, 2), (2, 2), (1, 1)] {
             // Corners and the middle.

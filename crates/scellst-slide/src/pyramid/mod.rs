@@ -2,6 +2,7 @@
 
 mod directory;
 mod halve;
+mod jpeg;
 mod pack;
 
 use std::fs::{self, File};
@@ -128,7 +129,6 @@ impl PyramidWriter {
         {
             return Err(SlideError::misuse("quality", "from 1 to 100", quality.to_string()));
         }
-        let packer = Packer::new(options).map_err(|e| SlideError::io(path, "make JPEG tables", e))?;
         let temporary = temporary_name(path)?;
         let file = File::options()
             .write(true)
@@ -148,7 +148,7 @@ impl PyramidWriter {
             file: Some(file),
             position: 0,
             options: options.clone(),
-            packer,
+            packer: Packer::new(options),
             pictures: Vec::new(),
             levels: sizes.into_iter().map(level).collect(),
         };
