@@ -36,6 +36,11 @@
 mod associated;
 mod cache;
 mod codec;
+#[cfg(feature = "dicom")]
+mod dicom;
+#[cfg(not(feature = "dicom"))]
+#[path = "dicom/absent.rs"]
+mod dicom;
 mod error;
 mod format;
 mod level;
@@ -51,6 +56,7 @@ mod source;
 mod thumbnail;
 mod tiff;
 mod tissue;
+mod whole;
 
 pub use image::RgbImage;
 

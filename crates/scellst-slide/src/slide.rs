@@ -10,8 +10,8 @@ use crate::plain::PlainImage;
 use crate::reader::Reader;
 use crate::source::Source;
 use crate::{
-    AssociatedImage, Format, Level, LevelRegion, Limits, Mpp, MppSource, OpenOptions, SlideError, region, thumbnail,
-    tiff,
+    AssociatedImage, Format, Level, LevelRegion, Limits, Mpp, MppSource, OpenOptions, SlideError, dicom, region,
+    thumbnail, tiff,
 };
 
 /// A whole-slide image: a pyramid of levels, read by regions.
@@ -47,7 +47,8 @@ impl std::fmt::Debug for Slide {
 
 impl Slide {
     /// Opens a slide with the default [`OpenOptions`]. The format is found by the file's content;
-    /// its directory is read and checked, its pixels are not.
+    /// its directory is read and checked, its pixels are not. A DICOM slide is given by its folder or
+    /// by any one of its files.
     ///
     /// # Errors
     /// [`SlideError::Io`], [`SlideError::Broken`], [`SlideError::Unsupported`] or
@@ -62,26 +63,7 @@ impl Slide {
     /// As [`Slide::open`].
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, SlideError> {
         let path = path.as_ref();
-        let source = Arc::new(Source::open(path)?);
-        if source.len() == 0 {
-            return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
-        }
-        let container = sniff(&source.head(256)?).map_err(|found| {
-            SlideError::unsupported(
-                path,
-                "the file",
-                found,
-                "TIFF, BigTIFF, Aperio SVS, JPEG and PNG are read: convert it, for example with \
-                 `vips tiffsave --tile --pyramid --bigtiff`",
-            )
-        })?;
-        let (reader, mut about): (Box<dyn Reader>, About) = match container {
-            Container::Tiff => tiff::open(source, options)?,
-            Container::Jpeg | Container::Png => {
-                let (reader, about) = PlainImage::open(source, container, &options.limits)?;
-                (Box::new(reader), about)
-            }
-        };
+        let (reader, mut about) = if path.is_dir() { dicom::open(path, options)? } else { open_file(path, options)? };
         if let Some(value) = options.mpp {
             about.mpp.insert(0, Mpp { value, source: MppSource::Caller });
         }
@@ -220,5 +202,30 @@ impl Slide {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+}
+
+/// The reader for what the file's content is.
+fn open_file(path: &Path, options: &OpenOptions) -> Result<(Box<dyn Reader>, About), SlideError> {
+    let source = Arc::new(Source::open(path)?);
+    if source.len() == 0 {
+        return Err(SlideError::broken(path, "the file", "a slide", "an empty file (0 bytes)"));
+    }
+    let container = sniff(&source.head(256)?).map_err(|found| {
+        SlideError::unsupported(
+            path,
+            "the file",
+            found,
+            "TIFF, BigTIFF, Aperio SVS, JPEG and PNG are read: convert it, for example with \
+             `vips tiffsave --tile --pyramid --bigtiff`",
+        )
+    })?;
+    match container {
+        Container::Tiff => tiff::open(source, options),
+        Container::Dicom => dicom::open(path, options),
+        Container::Jpeg | Container::Png => {
+            let (reader, about) = PlainImage::open(source, container, &options.limits)?;
+            Ok((Box::new(reader), about))
+        }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn decode(
     let most = match coding.compression {
         Compression::Deflate => DEFLATE_MOST,
         Compression::Lzw => LZW_MOST,
-        Compression::None | Compression::Jpeg => 1,
+        Compression::None | Compression::Jpeg | Compression::Jpeg2000 | Compression::Rle => 1,
     };
     if expected / most > len {
         return Err(short(len as usize));
@@ -89,7 +89,10 @@ pub(crate) fn decode(
             }
             out
         }
-        Compression::Jpeg => return Err(corrupt("JPEG data".to_owned())),
+        // Decoded elsewhere.
+        other @ (Compression::Jpeg | Compression::Jpeg2000 | Compression::Rle) => {
+            return Err(corrupt(format!("{other} data")));
+        }
     };
     if coding.predictor {
         undo_differences(&mut samples, stored.width as usize * coding.samples, coding.samples);

@@ -6,6 +6,8 @@ mod page;
 mod pyramid;
 mod tags;
 
+pub(crate) use self::pyramid::same_shape;
+
 use std::sync::Arc;
 
 use image::RgbImage;

@@ -74,7 +74,7 @@ fn name(directory: &Directory) -> String {
 }
 
 /// Whether a smaller image can be the larger one shrunk, give or take a pixel of rounding a side.
-fn same_shape(full: Size, small: Size) -> bool {
+pub(crate) fn same_shape(full: Size, small: Size) -> bool {
     let range = |full: u32, small: u32| {
         let (full, small) = (f64::from(full), f64::from(small));
         (full / (small + 1.0), if small > 1.0 { full / (small - 1.0) } else { f64::INFINITY })
