@@ -109,7 +109,6 @@ fn describe(uid: &str, files: &Files) -> String {
 fn class_name(uid: &str) -> String {
     match StandardSopClassDictionary.by_uid(uid) {
         Some(entry) => entry.name.to_owned(),
-        None if uid == uids::MEDIA_STORAGE_DIRECTORY_STORAGE => "Media Storage Directory (DICOMDIR)".to_owned(),
         None if uid.is_empty() => "no SOP class".to_owned(),
         None => format!("SOP class {uid}"),
     }

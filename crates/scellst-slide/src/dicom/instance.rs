@@ -85,7 +85,7 @@ pub(super) struct FramePlace {
 const NOWHERE: FramePlace = FramePlace { column: f64::NAN, row: f64::NAN, z: 0.0, path: 0 };
 
 /// An instance of the whole-slide kind. Text is empty and numbers are `None` where there is none.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Instance {
     pub(super) source: Arc<Source>,
     pub(super) transfer_syntax: String,

@@ -27,7 +27,6 @@ use crate::{AssociatedImage, Format, Limits, Mpp, MppSource, OpenOptions, SlideE
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Box<dyn Reader>, About), SlideError> {
     let limits = &options.limits;
     let mut levels: Vec<Vec<Instance>> = Vec::new();
-    let mut thumbnails = Vec::new();
     let mut associated = Vec::new();
     for instances in images(folder::instances(path, limits)?) {
         let name = match instances[0].flavour.as_str() {
@@ -48,12 +47,9 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<(Box<dyn Reader
         if options.without_label && !image.is_free_of_label() {
             continue;
         }
-        if name == "thumbnail" {
-            thumbnails.push(instances.clone());
-        }
         associated.push((image, instances));
     }
-    let levels = pyramid(path, levels, thumbnails)?;
+    let levels = pyramid(path, levels)?;
     let finest = &levels[0][0];
     let (images, associated) = associated.into_iter().unzip();
     let about = About {
@@ -94,45 +90,29 @@ fn images(instances: Vec<Instance>) -> Vec<Vec<Instance>> {
     images
 }
 
-/// The levels, the finest first: of different sizes, one shape and one frame of reference. A thumbnail
-/// is one where it can be.
-fn pyramid(
-    path: &Path,
-    mut levels: Vec<Vec<Instance>>,
-    thumbnails: Vec<Vec<Instance>>,
-) -> Result<Vec<Vec<Instance>>, SlideError> {
-    let finest_first = |levels: &mut Vec<Vec<Instance>>| {
-        levels.sort_by_key(|image| std::cmp::Reverse((image[0].size.pixels(), image[0].size.width)));
-    };
-    finest_first(&mut levels);
+/// The levels, the finest first: of different sizes, one shape and one frame of reference.
+fn pyramid(path: &Path, mut levels: Vec<Vec<Instance>>) -> Result<Vec<Vec<Instance>>, SlideError> {
+    levels.sort_by_key(|image| std::cmp::Reverse((image[0].size.pixels(), image[0].size.width)));
     let Some(finest) = levels.first().map(|image| &image[0]) else {
         let expected = "an instance whose Image Type has VOLUME";
         return Err(SlideError::broken(path, "the series", expected, "none (is a file missing?)"));
     };
-    let (full, space) = (finest.size, finest.frame_of_reference.clone());
-    let fits = |image: &Instance| image.frame_of_reference == space && same_shape(full, image.size);
+    let full = finest.size;
     for pair in levels.windows(2) {
         let (larger, image) = (&pair[0][0], &pair[1][0]);
-        let name = image.source.path();
+        let found = if image.size == larger.size {
+            format!("the size of {}: focal planes or stains apart", larger.source.path().display())
+        } else if image.frame_of_reference != finest.frame_of_reference {
+            format!("another frame of reference than that of {}", finest.source.path().display())
+        } else if !same_shape(full, image.size) {
+            format!("another shape than that of {}, {full} px", finest.source.path().display())
+        } else {
+            continue;
+        };
+        let place = format!("level of {} px", image.size);
         let hint = "leave the instances of one image only in the folder";
-        if image.size == larger.size {
-            let found = format!("the size of {}: focal planes or stains apart", larger.source.path().display());
-            return Err(SlideError::unsupported(name, format!("level of {} px", image.size), found, hint));
-        }
-        if !fits(image) {
-            let other = if image.frame_of_reference == space { "another shape" } else { "another frame of reference" };
-            let found = format!("{other} than that of {}, {full} px", finest.source.path().display());
-            return Err(SlideError::unsupported(name, format!("level of {} px", image.size), found, hint));
-        }
+        return Err(SlideError::unsupported(image.source.path(), place, found, hint));
     }
-    let is_new = |image: &Vec<Instance>| levels.iter().all(|level| level[0].size != image[0].size);
-    let more: Vec<_> = thumbnails
-        .into_iter()
-        .filter(|image| fits(&image[0]) && image[0].size.pixels() < full.pixels() && is_new(image))
-        .take(1)
-        .collect();
-    levels.extend(more);
-    finest_first(&mut levels);
     Ok(levels)
 }
 
