@@ -81,15 +81,17 @@ fn a_slide() {
         let level = slide.level(LevelIndex(0)).unwrap();
         assert_eq!((level.tile_size(), level.compression()), (Some(Size::new(48, 48)), Compression::Jpeg));
         for level in 0..2 {
-            // Measured: 0.05.
+            // Measured: 0.38.
             let difference = mean_difference(&whole(&slide, level).unwrap(), &png(&format!("level0-{level}.png")));
-            assert!(difference < 0.5, "{name}, level {level}: {difference}");
+            assert!(difference < 0.6, "{name}, level {level}: {difference}");
         }
         assert!(slide.read_associated("label").unwrap() == picture(21, 15));
-        let thumbnail = slide.read_associated("thumbnail").unwrap();
-        let shrunk = image::imageops::thumbnail(&png("level0-0.png"), 25, 18);
-        assert!(mean_difference(&thumbnail, &shrunk) < 12.0);
-        assert_eq!(slide.read_associated("macro").unwrap().dimensions(), (60, 20));
+        for name in ["label", "macro", "thumbnail"] {
+            // Measured: 0, 0.41 and 0.42.
+            let difference =
+                mean_difference(&slide.read_associated(name).unwrap(), &png(&format!("{name}.png")));
+            assert!(difference < 0.6, "{name}: {difference}");
+        }
     }
 }
 
@@ -105,11 +107,11 @@ fn without_label() {
 #[test]
 fn every_way_to_store_frames() {
     for (name, golden, compression, most) in [
-        // Measured 0.05, and 0.32 where chroma is not halved.
-        ("extended", "level0-0.png", Compression::Jpeg, 0.5),
-        ("fragments", "level0-0.png", Compression::Jpeg, 0.5),
-        ("sparse", "sparse-0.png", Compression::Jpeg, 0.5),
-        ("jpeg-rgb", "jpeg-rgb-0.png", Compression::Jpeg, 0.5),
+        // Measured: 0.38, 0.20 where a third is white, 0.007 where chroma is not halved.
+        ("extended", "level0-0.png", Compression::Jpeg, 0.6),
+        ("fragments", "level0-0.png", Compression::Jpeg, 0.6),
+        ("sparse", "sparse-0.png", Compression::Jpeg, 0.3),
+        ("jpeg-rgb", "jpeg-rgb-0.png", Compression::Jpeg, 0.02),
     ] {
         let slide = Slide::open(data("single").join(name).with_extension("dcm")).unwrap();
         assert_eq!(slide.level(LevelIndex(0)).unwrap().compression(), compression, "{name}");
@@ -158,7 +160,7 @@ fn a_level_in_parts() {
     for name in ["", "part1.dcm", "part3.dcm"] {
         let slide = Slide::open(data("split").join(name)).unwrap();
         assert_eq!(slide.level_count(), 1);
-        assert!(mean_difference(&whole(&slide, 0).unwrap(), &png("level0-0.png")) < 0.5);
+        assert!(mean_difference(&whole(&slide, 0).unwrap(), &png("level0-0.png")) < 0.6);
     }
     let part = |i: u32| std::fs::read(data(&format!("split/part{i}.dcm"))).unwrap();
     for missing in 1..=3 {

@@ -231,4 +231,6 @@ for path in sorted(here.glob("s*/*.dcm")):
             image = Image.new("RGB", size, (255, 255, 255))
             image.paste(region, mask=region.getchannel("A"))
             image.save(here / f"{name.split('/')[-1][:-4]}-{level}.png", optimize=True)
+for name, image in openslide.OpenSlide(here / "slide" / "level0.dcm").associated_images.items():
+    image.convert("RGB").save(here / f"{name}.png", optimize=True)
 (here / "golden.json").write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in golden.items()) + "\n}\n")
