@@ -44,12 +44,16 @@ pub enum Compression {
     Lzw,
     /// zlib, lossless.
     Deflate,
+    /// Zstandard, lossless.
+    Zstd,
+    /// Runs of equal bytes (DICOM's RLE too), lossless.
+    PackBits,
     /// Baseline or progressive JPEG, lossy.
     Jpeg,
     /// JPEG 2000, lossy or lossless.
     Jpeg2000,
-    /// Runs of bytes (DICOM's RLE), lossless.
-    Rle,
+    /// WebP, lossy or lossless.
+    WebP,
 }
 
 impl fmt::Display for Compression {
@@ -58,9 +62,11 @@ impl fmt::Display for Compression {
             Self::None => "none",
             Self::Lzw => "LZW",
             Self::Deflate => "deflate",
+            Self::Zstd => "Zstandard",
+            Self::PackBits => "PackBits",
             Self::Jpeg => "JPEG",
             Self::Jpeg2000 => "JPEG 2000",
-            Self::Rle => "RLE",
+            Self::WebP => "WebP",
         })
     }
 }

@@ -51,6 +51,7 @@ mod pyramid;
 mod reader;
 mod region;
 mod resample;
+mod shrink;
 mod slide;
 mod source;
 mod thumbnail;

@@ -53,7 +53,6 @@ pub(crate) trait Reader: Send + Sync {
     /// As [`Reader::piece`], shrunk `halvings` times by two (each side rounded up), where the codec
     /// decodes at reduced size for less work than decoding whole and shrinking; `None` where it does
     /// not. `halvings` is at least 1.
-    #[allow(dead_code)] // until a codec does
     fn reduced(&self, _level: usize, _index: u64, _halvings: u32) -> Option<Result<RgbImage, SlideError>> {
         None
     }

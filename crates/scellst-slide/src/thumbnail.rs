@@ -5,12 +5,14 @@ use rayon::prelude::*;
 use scellst_types::Size;
 
 use crate::resample::{Window, resample};
+use crate::shrink::shrunk_tile;
 use crate::source::zeroed;
 use crate::{Level, LevelRegion, Slide, SlideError};
 
 /// See [`Slide::thumbnail`].
 ///
-/// Two steps: every tile is shrunk by a power of two that divides the tile (a mean over squares),
+/// Two steps: every tile is shrunk by a power of two that divides the tile (a mean over squares, or
+/// what a JPEG 2000 stream holds of that size),
 /// as far as possible without going below the wanted size; then the whole is resampled.
 pub(crate) fn thumbnail(slide: &Slide, max_side: u32) -> Result<(RgbImage, f64), SlideError> {
     if max_side == 0 {
@@ -67,7 +69,7 @@ fn shrunk(slide: &Slide, level: &Level<'_>, at_most: f64) -> Result<Shrunk, Slid
     };
     bands.into_par_iter().try_for_each(|(tiles, band)| {
         for tile in tiles {
-            let small = mean_of_squares(&slide.read_uncached(&tile)?, factor);
+            let small = shrunk_tile(slide, level, &tile, factor)?;
             let left = tile.x() as usize / factor as usize * 3;
             let width = small.width() as usize * 3;
             for (line, out) in small.as_raw().chunks_exact(width).zip(band.chunks_exact_mut(stride)) {
@@ -79,50 +81,4 @@ fn shrunk(slide: &Slide, level: &Level<'_>, at_most: f64) -> Result<Shrunk, Slid
     let image = RgbImage::from_raw(size.width, size.height, pixels)
         .ok_or_else(|| SlideError::misuse("thumbnail", "a buffer of its size", place))?;
     Ok(Shrunk { image, factor })
-}
-
-/// Every square of `factor` x `factor` pixels as its mean, rounded to nearest; squares at the right
-/// and lower edge may be cut.
-pub(crate) fn mean_of_squares(image: &RgbImage, factor: u32) -> RgbImage {
-    if factor == 1 {
-        return image.clone();
-    }
-    let (width, height) = (image.width().div_ceil(factor), image.height().div_ceil(factor));
-    let mut out = RgbImage::new(width, height);
-    let mut sums = vec![0_u32; width as usize * 3];
-    let rows = image.as_raw().chunks(image.width() as usize * 3 * factor as usize);
-    for (rows, line) in rows.zip(out.chunks_exact_mut(width as usize * 3)) {
-        sums.fill(0);
-        let count = (rows.len() / (image.width() as usize * 3)) as u32;
-        for row in rows.chunks_exact(image.width() as usize * 3) {
-            for (square, sum) in row.chunks(3 * factor as usize).zip(sums.chunks_exact_mut(3)) {
-                for pixel in square.chunks_exact(3) {
-                    for (s, &p) in sum.iter_mut().zip(pixel) {
-                        *s += u32::from(p);
-                    }
-                }
-            }
-        }
-        for (i, (value, &sum)) in line.iter_mut().zip(&sums).enumerate() {
-            let column = (i / 3) as u32;
-            let n = count * factor.min(image.width() - column * factor);
-            *value = ((sum + n / 2) / n) as u8;
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn means_of_whole_and_cut_squares() {
-        let image = RgbImage::from_fn(3, 3, |x, y| image::Rgb([(x * 10 + y) as u8, 255, 0]));
-        let small = mean_of_squares(&image, 2);
-        assert_eq!(small.dimensions(), (2, 2));
-        assert_eq!(small.get_pixel(0, 0).0, [6, 255, 0]); // (0 + 10 + 1 + 11) / 4 = 5.5
-        assert_eq!(small.get_pixel(1, 0).0, [21, 255, 0]); // (20 + 21) / 2
-        assert_eq!(small.get_pixel(1, 1).0, [22, 255, 0]);
-    }
 }

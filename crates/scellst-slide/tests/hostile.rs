@@ -72,7 +72,8 @@ fn files_that_are_none() {
 /// the offset of the next directory, so that none can be missing.
 #[test]
 fn cut_off_anywhere() {
-    for bytes in [small(1), small(8), small(5), small_jpeg(), PROGRESSIVE.to_vec()] {
+    let packed = [1, 8, 5, 50000, 32773, 50001].map(small);
+    for bytes in packed.into_iter().chain([small_jpeg(), PROGRESSIVE.to_vec()]) {
         assert!(everything(&bytes).is_ok());
         // All of the header and the directories at the end, and some in between.
         let lengths =
@@ -192,6 +193,35 @@ fn promises_take_no_memory() {
     assert!(error.to_string().contains("at most 8 x 8 px"), "{error}");
 }
 
+/// Streams that say they are as large as may be of JPEG 2000 without more bytes, and in which next to nothing is.
+#[test]
+fn small_streams_of_large_tiles() {
+    let cases: std::collections::BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(include_str!("data/jpeg2000.json")).unwrap();
+    let hex = cases["plain"]["stream"].as_str().unwrap();
+    let stream: Vec<u8> = (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
+    let page = |stream: Vec<u8>, compression: u64, side: u64| {
+        let page = Page { tags: Page::of(&picture(8, 8), PLAIN).tags, pieces: vec![stream] };
+        let page = page.set(256, 4, &[side]).set(257, 4, &[side]).set(259, 3, &[compression]);
+        page.set(278, 4, &[]).set(322, 4, &[side]).set(323, 4, &[side])
+    };
+    for (side, bytes) in [(2048_u64, [0, 0, 8, 0]), (6000, [0, 0, 0x17, 0x70])] {
+        let mut stream = stream.clone();
+        for at in [8, 12, 24, 28] {
+            stream[at..at + 4].copy_from_slice(&bytes);
+        }
+        let result = everything(&tiff(&[page(stream, 33005, side)], true, false, None));
+        assert!(side == 2048 || result.unwrap_err().to_string().contains("long enough"));
+    }
+    // A lossless WebP of 16383 px a side, and a Zstandard frame that asks for a window of 2 GiB.
+    let webp = b"RIFF\x14\0\0\0WEBPVP8L\x08\0\0\0\x2f\xfe\xbf\xff\x0f\0\0\0".to_vec();
+    let error = everything(&tiff(&[page(webp, 50001, 64)], true, false, None)).unwrap_err();
+    assert!(error.to_string().contains("at most 64 x 64 px"), "{error}");
+    let zstd = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0xa8, 3, 0, 0, 7];
+    let error = everything(&tiff(&[page(zstd, 50000, 64)], true, false, None)).unwrap_err();
+    assert!(matches!(error, SlideError::Broken { .. }), "{error}");
+}
+
 /// Many directories that share one large value must not multiply it.
 #[test]
 fn shared_values_are_paid_for_each_time() {
@@ -206,11 +236,12 @@ proptest! {
 
     /// Any bytes changed: an error or some picture, but no panic and no flood.
     #[test]
-    fn damaged_bytes(which in 0..7_usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12), tail: bool) {
+    fn damaged_bytes(which in 0..10_usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12), tail: bool) {
         use std::sync::LazyLock;
-        static FILES: LazyLock<[Vec<u8>; 7]> = LazyLock::new(|| {
+        static FILES: LazyLock<[Vec<u8>; 10]> = LazyLock::new(|| {
             let (png, jpeg) = (encoded(image::ImageFormat::Png), encoded(image::ImageFormat::Jpeg));
-            [small(1), small(5), small(8), small_jpeg(), png, jpeg, PROGRESSIVE.to_vec()]
+            let [raw, lzw, deflate, zstd, pack_bits, webp] = [1, 5, 8, 50000, 32773, 50001].map(small);
+            [raw, lzw, deflate, small_jpeg(), png, jpeg, PROGRESSIVE.to_vec(), zstd, pack_bits, webp]
         });
         let mut bytes = FILES[which].clone();
         // Half of the time only where the directories and a JPEG's last scans are.

@@ -64,11 +64,7 @@ fn resolution_tags_of_a_print_are_no_resolution() {
 #[test]
 fn what_is_not_read_is_named() {
     let Some(root) = shared() else { return };
-    for (name, word) in [
-        ("tcga-cr-7395-01a-01-ts1.svs", "JPEG 2000"),
-        ("test3-TRITC-2-560.ndpi", "Hamamatsu NDPI"),
-        ("cells.ome.tif", "planar RGB"),
-    ] {
+    for (name, word) in [("test3-TRITC-2-560.ndpi", "Hamamatsu NDPI"), ("cells.ome.tif", "planar RGB")] {
         let error = Slide::open(root.join("wsi").join(name)).unwrap_err();
         assert!(matches!(error, SlideError::Unsupported { .. }), "{error}");
         let text = error.to_string();

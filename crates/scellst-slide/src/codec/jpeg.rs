@@ -7,7 +7,7 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-use super::Coding;
+use super::{Coding, Fault};
 
 const START: [u8; 2] = [0xff, 0xd8];
 
@@ -17,9 +17,6 @@ const ADOBE_RGB: [u8; 16] = [0xff, 0xee, 0, 14, b'A', b'd', b'o', b'b', b'e', 0,
 /// No stream has more pixels a byte: even in a progressive image every block takes a bit of its
 /// first scan, and a block of the least sampled kind (chroma at a sixteenth) comes with 18 in 1024 px.
 const MOST_PIXELS_PER_BYTE: u64 = 512;
-
-/// What was expected and what was found.
-type Fault = (String, String);
 
 /// The JPEGTables tag without its start and end markers.
 pub(crate) fn strip_tables(tables: &[u8]) -> Result<Vec<u8>, String> {

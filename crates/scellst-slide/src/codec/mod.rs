@@ -1,20 +1,22 @@
 //! From the stored bytes of a tile or strip to 8-bit RGB.
 
 pub(crate) mod jpeg;
+pub(crate) mod jpeg2000;
+mod lossless;
+mod webp;
 
-use std::io::Read;
 use std::path::Path;
 
 use image::RgbImage;
 use scellst_types::Size;
 
+use self::jpeg2000::Components;
+pub(crate) use self::lossless::{DEFLATE_MOST, pack_bits};
 use crate::source::{Source, zeroed};
 use crate::{Compression, SlideError};
 
-/// The most that a byte of deflate can become: 258 bytes for two bits, and room for rounding.
-pub(crate) const DEFLATE_MOST: u64 = 1040;
-/// The most that a byte of LZW can become: a string as long as there are codes, for a code of 9 to 12 bits.
-const LZW_MOST: u64 = 3640;
+/// What was expected and what was found.
+pub(crate) type Fault = (String, String);
 
 /// How the samples of an image are stored.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(crate) struct Coding {
     pub(crate) samples: usize,
     /// Whether rows hold differences from the pixel to the left.
     pub(crate) predictor: bool,
-    /// Whether the image is said to be RGB (else YCbCr, of JPEG only).
+    /// Whether the image is said to be RGB (else YCbCr, of JPEG and JPEG 2000 only).
     pub(crate) rgb: bool,
     /// The tables that all JPEG streams share, without their start and end markers.
     pub(crate) jpeg_tables: Vec<u8>,
@@ -41,6 +43,11 @@ pub(crate) fn decode(
     place: &str,
 ) -> Result<RgbImage, SlideError> {
     let path = source.path();
+    if matches!(coding.compression, Compression::Jpeg2000 | Compression::WebP) {
+        let bytes = source.read(&[], offset, len, place)?;
+        return decode_picture(&bytes, coding, (stored, needed), 0)
+            .map_err(|(expected, found)| SlideError::broken(path, place, expected, found));
+    }
     if coding.compression == Compression::Jpeg {
         let prefix = jpeg::prefix(coding);
         let bytes = source.read(&prefix, offset, len, place)?;
@@ -48,51 +55,28 @@ pub(crate) fn decode(
         return pixels.map_err(|(expected, found)| SlideError::broken(path, place, expected, found));
     }
     let expected = stored.pixels() * coding.samples as u64;
-    let bytes = source.read(&[], offset, len, place)?;
+    let mut bytes = source.read(&[], offset, len, place)?;
     let short = |found: usize| {
         let what = format!("{expected} bytes of pixels ({} compression)", coding.compression);
         SlideError::broken(path, place, what, format!("{found} bytes"))
     };
     let corrupt = |found: String| SlideError::broken(path, place, format!("{} data", coding.compression), found);
-    // Nothing is allocated for what the bytes cannot hold.
-    let most = match coding.compression {
-        Compression::Deflate => DEFLATE_MOST,
-        Compression::Lzw => LZW_MOST,
-        Compression::None | Compression::Jpeg | Compression::Jpeg2000 | Compression::Rle => 1,
-    };
-    if expected / most > len {
+    if expected / lossless::most(coding.compression) > len {
         return Err(short(len as usize));
     }
-    let mut samples = match coding.compression {
-        Compression::None => {
-            let mut bytes = bytes;
-            if (bytes.len() as u64) < expected {
-                return Err(short(bytes.len()));
-            }
-            bytes.truncate(expected as usize);
-            bytes
+    let mut samples = if coding.compression == Compression::None {
+        if (bytes.len() as u64) < expected {
+            return Err(short(bytes.len()));
         }
-        Compression::Deflate => {
-            let mut out = zeroed(path, place, expected)?;
-            let n =
-                fill(&mut flate2::read::ZlibDecoder::new(&bytes[..]), &mut out).map_err(|e| corrupt(e.to_string()))?;
-            if n < out.len() {
-                return Err(short(n));
-            }
-            out
+        bytes.truncate(expected as usize);
+        bytes
+    } else {
+        let mut out = zeroed(path, place, expected)?;
+        let n = lossless::unpack(coding.compression, &mut bytes, &mut out).map_err(corrupt)?;
+        if n < out.len() {
+            return Err(short(n));
         }
-        Compression::Lzw => {
-            let mut out = zeroed(path, place, expected)?;
-            let n = lzw(&bytes, &mut out).map_err(corrupt)?;
-            if n < out.len() {
-                return Err(short(n));
-            }
-            out
-        }
-        // Decoded elsewhere.
-        other @ (Compression::Jpeg | Compression::Jpeg2000 | Compression::Rle) => {
-            return Err(corrupt(format!("{other} data")));
-        }
+        out
     };
     if coding.predictor {
         undo_differences(&mut samples, stored.width as usize * coding.samples, coding.samples);
@@ -101,6 +85,33 @@ pub(crate) fn decode(
         drop_alpha(&mut samples);
     }
     rgb(path, place, stored, samples)
+}
+
+/// Reads and decodes a piece `halvings` times shrunk by two (each side rounded up), for less work than
+/// decoding it whole; `None` where its codec cannot.
+pub(crate) fn decode_reduced(
+    source: &Source,
+    (offset, len): (u64, u64),
+    coding: &Coding,
+    size: Size,
+    halvings: u32,
+    place: &str,
+) -> Option<Result<RgbImage, SlideError>> {
+    let path = source.path();
+    (coding.compression == Compression::Jpeg2000 && halvings > jpeg2000::BY_MEANS).then(|| {
+        let bytes = source.read(&[], offset, len, place)?;
+        decode_picture(&bytes, coding, (size, size), halvings)
+            .map_err(|(expected, found)| SlideError::broken(path, place, expected, found))
+    })
+}
+
+/// A stream that makes its pixels RGB by itself.
+fn decode_picture(bytes: &[u8], coding: &Coding, sizes: (Size, Size), halvings: u32) -> Result<RgbImage, Fault> {
+    if coding.compression == Compression::WebP {
+        return webp::decode_piece(bytes, sizes);
+    }
+    let components = if coding.rgb { Components::Rgb } else { Components::YCbCr };
+    jpeg2000::decode_piece(bytes, components, sizes, halvings)
 }
 
 /// A white piece, for a tile that a sparse file leaves out.
@@ -114,34 +125,6 @@ fn rgb(path: &Path, place: &str, size: Size, pixels: Vec<u8>) -> Result<RgbImage
     let found = pixels.len();
     RgbImage::from_raw(size.width, size.height, pixels)
         .ok_or_else(|| SlideError::broken(path, place, format!("RGB pixels of {size}"), format!("{found} bytes")))
-}
-
-/// Reads until the buffer is full or the data ends; how much was read.
-fn fill(from: &mut impl Read, out: &mut [u8]) -> std::io::Result<usize> {
-    let mut n = 0;
-    while n < out.len() {
-        match from.read(&mut out[n..])? {
-            0 => break,
-            more => n += more,
-        }
-    }
-    Ok(n)
-}
-
-/// TIFF's LZW: most significant bit first, code size switched one code early. How much was written.
-fn lzw(bytes: &[u8], out: &mut [u8]) -> Result<usize, String> {
-    let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
-    let (mut read, mut written) = (0, 0);
-    while written < out.len() {
-        let step = decoder.decode_bytes(&bytes[read..], &mut out[written..]);
-        read += step.consumed_in;
-        written += step.consumed_out;
-        match step.status.map_err(|e| e.to_string())? {
-            weezl::LzwStatus::Ok if step.consumed_in + step.consumed_out > 0 => {}
-            _ => break,
-        }
-    }
-    Ok(written)
 }
 
 /// Undoes predictor 2: every sample is stored as its difference from the pixel to the left.
@@ -174,17 +157,5 @@ mod tests {
         let mut rgba = vec![1, 2, 3, 4, 5, 6, 7, 8];
         drop_alpha(&mut rgba);
         assert_eq!(rgba, [1, 2, 3, 5, 6, 7]);
-    }
-
-    #[test]
-    fn lzw_stops_where_it_should() {
-        let data: Vec<u8> = (0..4000_u32).map(|i| (i * i % 251) as u8).collect();
-        let packed = weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8).encode(&data).unwrap();
-        let mut out = vec![0; 4000];
-        assert_eq!(lzw(&packed, &mut out), Ok(4000));
-        assert_eq!(out, data);
-        assert_eq!(lzw(&packed, &mut out[..100]), Ok(100));
-        assert!(lzw(&packed[..50], &mut out).unwrap() < 4000);
-        assert_eq!(lzw(&[], &mut out), Ok(0));
     }
 }

@@ -152,6 +152,10 @@ impl Reader for DicomSlide {
         image.decode(index)
     }
 
+    fn reduced(&self, level: usize, index: u64, halvings: u32) -> Option<Result<RgbImage, SlideError>> {
+        self.levels.get(level)?.reduced(index, halvings)
+    }
+
     fn associated(&self, index: usize) -> Result<RgbImage, SlideError> {
         let instances = self.associated.get(index).ok_or_else(|| {
             SlideError::misuse("associated image", format!("below {}", self.associated.len()), index.to_string())

@@ -7,7 +7,8 @@ use image::RgbImage;
 use scellst_types::Size;
 
 use super::instance::{EXPLICIT_VR_BIG_ENDIAN, Instance};
-use crate::codec::{Coding, jpeg};
+use crate::codec::jpeg2000::{self, Components};
+use crate::codec::{Coding, jpeg, pack_bits};
 use crate::source::{Source, zeroed};
 use crate::{Compression, SlideError};
 
@@ -52,7 +53,7 @@ impl Syntax {
     pub(super) fn compression(self) -> Compression {
         match self {
             Self::Native | Self::NativeItems => Compression::None,
-            Self::Rle => Compression::Rle,
+            Self::Rle => Compression::PackBits,
             Self::Jpeg => Compression::Jpeg,
             Self::Jpeg2000 => Compression::Jpeg2000,
         }
@@ -105,6 +106,24 @@ impl PixelFormat {
         if self.syntax == Syntax::Jpeg { jpeg::prefix(&self.jpeg) } else { Vec::new() }
     }
 
+    /// Decodes a frame of `size` px, `halvings` times shrunk by two, where that is less work.
+    pub(super) fn decode_reduced(
+        &self,
+        bytes: &[u8],
+        size: Size,
+        halvings: u32,
+        path: &Path,
+        place: &str,
+    ) -> Result<RgbImage, SlideError> {
+        jpeg2000::decode_piece(bytes, Components::Rgb, (size, size), halvings)
+            .map_err(|(expected, found)| SlideError::broken(path, place, expected, found))
+    }
+
+    /// Whether [`PixelFormat::decode_reduced`] is less work than decoding whole and shrinking.
+    pub(super) fn reduces(&self, halvings: u32) -> bool {
+        self.syntax == Syntax::Jpeg2000 && halvings > jpeg2000::BY_MEANS
+    }
+
     /// Decodes a frame of `stored` px, of which at least `needed` must be there. `bytes` begins with
     /// [`PixelFormat::prefix`].
     pub(super) fn decode(
@@ -122,8 +141,7 @@ impl PixelFormat {
                 return jpeg::decode_piece(bytes, &prefix, self.jpeg.rgb, (stored, needed)).map_err(broken);
             }
             Syntax::Jpeg2000 => {
-                let hint = "convert it, for example with `vips tiffsave --tile --pyramid`";
-                return Err(SlideError::unsupported(path, place, "JPEG 2000", hint));
+                return jpeg2000::decode_piece(&bytes, Components::Rgb, (stored, needed), 0).map_err(broken);
             }
             Syntax::Native | Syntax::NativeItems if self.planar => bytes,
             Syntax::Native | Syntax::NativeItems => return rgb(stored, bytes).map_err(broken),
@@ -169,54 +187,10 @@ fn unpack(bytes: &[u8], plane: u64, path: &Path, place: &str) -> Result<Vec<u8>,
     for (i, out) in planes.chunks_exact_mut(plane as usize).enumerate() {
         let start = word(i + 1).filter(|&start| start >= 64);
         let segment = start.and_then(|start| bytes.get(start..)).unwrap_or_default();
-        let written = unpack_segment(segment, out);
+        let written = pack_bits(segment, out);
         if written < out.len() {
             return Err(broken("RLE data of whole planes", format!("{written} of {plane} bytes of plane {i}")));
         }
     }
     Ok(planes)
-}
-
-/// Fills `out`; how much of it was there. What goes beyond it is left.
-fn unpack_segment(mut from: &[u8], out: &mut [u8]) -> usize {
-    let mut written = 0;
-    while let (Some((&control, rest)), true) = (from.split_first(), written < out.len()) {
-        let target = &mut out[written..];
-        from = rest;
-        match control {
-            0..=127 => {
-                let n = (usize::from(control) + 1).min(rest.len()).min(target.len());
-                target[..n].copy_from_slice(&rest[..n]);
-                from = &rest[n..];
-                written += n;
-            }
-            129..=255 => {
-                let Some((&value, rest)) = rest.split_first() else { break };
-                let n = (257 - usize::from(control)).min(target.len());
-                target[..n].fill(value);
-                from = rest;
-                written += n;
-            }
-            128 => {}
-        }
-    }
-    written
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_of_bytes() {
-        // Three as they are, nothing, five equal ones, one as it is.
-        let packed = [2, 10, 11, 12, 128, 252, 7, 0, 99];
-        let mut out = [0; 9];
-        assert_eq!(unpack_segment(&packed, &mut out), 9);
-        assert_eq!(out, [10, 11, 12, 7, 7, 7, 7, 7, 99]);
-        assert_eq!(unpack_segment(&packed[..8], &mut out), 8);
-        assert_eq!(unpack_segment(&packed[..6], &mut out), 3);
-        assert_eq!(unpack_segment(&packed, &mut out[..5]), 5);
-        assert_eq!(unpack_segment(&[128, 128], &mut out), 0);
-    }
 }

@@ -96,27 +96,46 @@ impl TiledImage {
 
     /// Decodes a tile, by its place in row order.
     pub(super) fn decode(&self, index: u64) -> Result<Arc<RgbImage>, SlideError> {
-        let LevelInfo { size, piece: tile, .. } = self.info;
+        let Some((part, frame)) = self.frame(index) else { return self.white(index) };
+        let place = format!("frame {}", frame + 1);
+        let bytes = part.frames.read(&self.format.prefix(), frame, &place)?;
+        let sizes = (self.info.piece, self.needed(index));
+        self.format.decode(bytes, sizes, part.source.path(), &place).map(Arc::new)
+    }
+
+    /// Decodes a tile shrunk, where that is less work: one that lies in the image as a whole.
+    pub(super) fn reduced(&self, index: u64, halvings: u32) -> Option<Result<RgbImage, SlideError>> {
+        let tile = self.info.piece;
+        if !self.format.reduces(halvings) || self.needed(index) != tile {
+            return None;
+        }
+        let (part, frame) = self.frame(index)?;
+        let place = format!("frame {}", frame + 1);
+        let bytes = part.frames.read(&self.format.prefix(), frame, &place);
+        Some(bytes.and_then(|bytes| self.format.decode_reduced(&bytes, tile, halvings, part.source.path(), &place)))
+    }
+
+    /// Where a tile is stored: a part and its frame, from 0.
+    fn frame(&self, index: u64) -> Option<(&Part, u64)> {
         let frame = match &self.layout {
-            Layout::Full => Some(index),
+            Layout::Full => index,
             Layout::Sparse(tiles) => {
-                let found = tiles.binary_search_by_key(&index, |&(tile, _)| tile);
-                found.ok().and_then(|i| tiles.get(i)).map(|&(_, frame)| frame)
+                let found = tiles.binary_search_by_key(&index, |&(tile, _)| tile).ok()?;
+                tiles.get(found)?.1
             }
         };
-        let holds = |part: &&Part| frame.is_some_and(|frame| (part.first..part.first + part.count).contains(&frame));
-        let (Some(frame), Some(part)) = (frame, self.parts.iter().find(holds)) else {
-            return self.white(index);
-        };
+        let part = self.parts.iter().find(|part| (part.first..part.first + part.count).contains(&frame))?;
+        Some((part, frame - part.first))
+    }
+
+    /// What of a tile lies in the image.
+    fn needed(&self, index: u64) -> Size {
+        let LevelInfo { size, piece: tile, .. } = self.info;
         let across = u64::from(self.info.across());
         let left = |side: u32, place: u64, piece: u32| {
             u64::from(side).saturating_sub(place * u64::from(piece)).min(piece.into()) as u32
         };
-        let needed =
-            Size::new(left(size.width, index % across, tile.width), left(size.height, index / across, tile.height));
-        let place = format!("frame {}", frame - part.first + 1);
-        let bytes = part.frames.read(&self.format.prefix(), frame - part.first, &place)?;
-        self.format.decode(bytes, (tile, needed), part.source.path(), &place).map(Arc::new)
+        Size::new(left(size.width, index % across, tile.width), left(size.height, index / across, tile.height))
     }
 
     /// One white tile for all that a sparse image leaves out.

@@ -14,7 +14,7 @@ use scellst_types::{MicronsPerPixel, Size};
 
 use self::directory::{LevelData, encode_directories};
 use crate::SlideError;
-use crate::thumbnail::mean_of_squares;
+use crate::shrink::mean_of_squares;
 
 /// How the tiles of a written pyramid are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

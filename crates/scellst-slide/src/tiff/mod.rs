@@ -77,6 +77,10 @@ impl Reader for PagedSlide {
         page.decode(&self.source, index)
     }
 
+    fn reduced(&self, level: usize, index: u64, halvings: u32) -> Option<Result<RgbImage, SlideError>> {
+        self.pages.get(level)?.reduced(&self.source, index, halvings)
+    }
+
     fn associated(&self, index: usize) -> Result<RgbImage, SlideError> {
         let directory = self.associated.get(index).ok_or_else(|| {
             SlideError::misuse("associated image", format!("below {}", self.associated.len()), index.to_string())

@@ -134,6 +134,21 @@ impl Page {
 }
 
 impl Page {
+    /// Decodes a piece `halvings` times shrunk by two, each side rounded up; `None` where its codec
+    /// cannot, and for one that reaches beyond the image: what it holds there would be mixed in.
+    pub(crate) fn reduced(&self, source: &Source, index: u64, halvings: u32) -> Option<Result<RgbImage, SlideError>> {
+        let across = u64::from(self.size.width.div_ceil(self.piece.width));
+        let (x, y) = (index % across, index / across);
+        let inside = (x + 1) * u64::from(self.piece.width) <= u64::from(self.size.width)
+            && (y + 1) * u64::from(self.piece.height) <= u64::from(self.size.height);
+        let &(offset, len) = usize::try_from(index).ok().and_then(|i| self.data.get(i))?;
+        if len == 0 || !inside {
+            return None;
+        }
+        let place = format!("{}, {}", self.name, piece_name(self.tiled, index));
+        codec::decode_reduced(source, (offset, len), &self.coding, self.piece, halvings, &place)
+    }
+
     /// The image as a whole, for one that is small: piece by piece into one picture.
     pub(crate) fn whole(&self, source: &Source, limits: &Limits) -> Result<RgbImage, SlideError> {
         crate::whole::whole(source.path(), &self.name, (self.size, self.piece), limits, |index| {
@@ -174,8 +189,8 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
         Err(SlideError::unsupported(source.path(), directory.name.clone(), found, hint.to_owned()))
     };
     let to_rgb = "only 8-bit RGB is read: convert it to 8-bit interleaved RGB";
-    let to_codec =
-        "none, LZW, deflate and JPEG are read: convert it, for example with `vips tiffsave --tile --pyramid`";
+    let to_codec = "none, LZW, deflate, Zstandard, PackBits, JPEG, JPEG 2000 and WebP are read: convert it, for example \
+                    with `vips tiffsave --tile --pyramid`";
     let number = |tag: u16, default: u64| directory.first(tag).unwrap_or(default);
 
     if directory.has(NDPI_MARK) {
@@ -186,6 +201,10 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
         5 => (Compression::Lzw, ""),
         7 => (Compression::Jpeg, ""),
         8 | 32946 => (Compression::Deflate, ""),
+        32773 => (Compression::PackBits, ""),
+        33003..=33005 | 34712 => (Compression::Jpeg2000, ""),
+        50000 | 34926 => (Compression::Zstd, ""),
+        50001 | 34927 => (Compression::WebP, ""),
         other => (Compression::None, compression_name(other)),
     };
     if !name.is_empty() {
@@ -205,7 +224,7 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
     }
     match photometric {
         2 => {}
-        6 if compression == Compression::Jpeg => {}
+        6 if matches!(compression, Compression::Jpeg | Compression::Jpeg2000) => {}
         6 => return refuse(format!("YCbCr samples with compression {compression}"), to_rgb),
         0 | 1 => return refuse(format!("a grey image ({samples} samples of 8 bits)"), to_rgb),
         3 => return refuse("a palette image".to_owned(), to_rgb),
@@ -223,11 +242,11 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
     if number(266, 1) != 1 {
         return refuse("bits in reversed order (fill order 2)".to_owned(), to_rgb);
     }
-    let most = if compression == Compression::Jpeg { 3 } else { 4 };
+    let most = if matches!(compression, Compression::Jpeg | Compression::Jpeg2000) { 3 } else { 4 };
     if !(3..=most).contains(&samples) {
         return refuse(format!("{samples} samples a pixel"), to_rgb);
     }
-    let lossless = matches!(compression, Compression::Lzw | Compression::Deflate);
+    let lossless = matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd);
     let predictor = match number(317, 1) {
         // Without meaning for the others, as libtiff has it.
         _ if !lossless => false,
@@ -242,7 +261,14 @@ fn coding(source: &Source, directory: &Directory) -> Result<Coding, SlideError> 
         })?,
         _ => Vec::new(),
     };
-    Ok(Coding { compression, samples: samples as usize, predictor, rgb: photometric == 2, jpeg_tables })
+    let rgb = match number(259, 1) {
+        // Aperio's two kinds of JPEG 2000: the number says what the components are, the photometric
+        // interpretation need not be right. Other writers use the first for any JPEG 2000.
+        33003 => photometric == 2 && !directory.text(270).unwrap_or_default().starts_with("Aperio"),
+        33005 => true,
+        _ => photometric == 2,
+    };
+    Ok(Coding { compression, samples: samples as usize, predictor, rgb, jpeg_tables })
 }
 
 /// What a compression is called that is not read.
@@ -250,12 +276,8 @@ fn compression_name(number: u64) -> &'static str {
     match number {
         2..=4 => "fax",
         6 => "old-style JPEG",
-        32773 => "PackBits",
-        33003 | 33005 | 34712 => "JPEG 2000",
         34892 => "lossy JPEG of DNG",
         34925 => "LZMA",
-        50000 | 34926 => "Zstandard",
-        50001 | 34927 => "WebP",
         50002 | 52546 => "JPEG XL",
         22610 | 34934 => "JPEG XR",
         _ => "unknown",

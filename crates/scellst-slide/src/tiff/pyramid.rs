@@ -20,7 +20,16 @@ pub(crate) enum Role {
 /// Level 0 is the largest image that is neither a mask nor an associated image, one not marked as
 /// reduced before one that is. Levels are those that have its shape, smaller and smaller.
 pub(crate) fn roles(directories: &[Directory], sizes: &[Size], format: Format) -> Vec<Role> {
-    let mut roles: Vec<Role> = directories.iter().map(|d| first_guess(d, format)).collect();
+    let aperio = format == Format::AperioSvs;
+    let mut roles: Vec<Role> = directories.iter().map(first_guess).collect();
+    if aperio {
+        for (i, directory) in directories.iter().enumerate().filter(|(_, d)| !d.has(322)) {
+            if roles[i] == Role::Level {
+                let second = i == 1 && similar(sizes[0], sizes[i]);
+                roles[i] = Role::Associated(beside_aperio(directory, second));
+            }
+        }
+    }
     let candidates = || (0..sizes.len()).filter(|&i| roles[i] == Role::Level);
     let reduced = |i: usize| directories[i].first(254).unwrap_or(0) & 1 != 0;
     // Of equals, the first.
@@ -36,7 +45,7 @@ pub(crate) fn roles(directories: &[Directory], sizes: &[Size], format: Format) -
         let smaller = size.width <= last.width && size.height <= last.height && size != last;
         if size == last || size == sizes[finest] {
             roles[i] = Role::Other;
-        } else if smaller && same_shape(sizes[finest], size) {
+        } else if smaller && (same_shape(sizes[finest], size) || (aperio && similar(sizes[finest], size))) {
             last = size;
         } else {
             roles[i] = Role::Associated(name(&directories[i]));
@@ -46,7 +55,7 @@ pub(crate) fn roles(directories: &[Directory], sizes: &[Size], format: Format) -
 }
 
 /// What a directory says of itself.
-fn first_guess(directory: &Directory, format: Format) -> Role {
+fn first_guess(directory: &Directory) -> Role {
     const MASK: u64 = 4;
     if directory.first(254).unwrap_or(0) & MASK != 0 {
         return Role::Other;
@@ -55,11 +64,21 @@ fn first_guess(directory: &Directory, format: Format) -> Role {
     if ["label", "macro", "thumbnail"].contains(&name.as_str()) {
         return Role::Associated(name);
     }
-    // Aperio's levels are tiled; what is stored in strips is a thumbnail.
-    if format == Format::AperioSvs && !directory.has(322) {
-        return Role::Associated("thumbnail".to_owned());
-    }
     Role::Level
+}
+
+/// What an Aperio slide has in strips, where no word says: its levels are tiled. `second`: it is the
+/// second page and has the slide's shape, as a thumbnail has.
+///
+/// Of a GT450 the label and the macro picture have no description; their subfile types (tag 254) tell them
+/// apart, as they do in older files.
+fn beside_aperio(directory: &Directory, second: bool) -> String {
+    match directory.first(254) {
+        Some(1) => "label".to_owned(),
+        Some(9) => "macro".to_owned(),
+        _ if second => "thumbnail".to_owned(),
+        _ => directory.name.clone(),
+    }
 }
 
 /// `label`, `macro` or `thumbnail` where the description says so, else where it is in the file.
@@ -81,6 +100,13 @@ pub(crate) fn same_shape(full: Size, small: Size) -> bool {
     };
     let (x, y) = (range(full.width, small.width), range(full.height, small.height));
     x.0 <= y.1 && y.0 <= x.1
+}
+
+/// Whether two images are nearly as wide for their height, as Aperio's levels are whose sides were
+/// rounded to something else than a pixel.
+fn similar(full: Size, small: Size) -> bool {
+    let ratio = |size: Size| f64::from(size.width) / f64::from(size.height);
+    (ratio(small) / ratio(full) - 1.0).abs() < 0.02
 }
 
 #[cfg(test)]

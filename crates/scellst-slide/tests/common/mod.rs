@@ -87,7 +87,10 @@ impl Page {
                         }
                     }
                 }
-                pieces.push(compress(&raw, layout.compression));
+                pieces.push(match layout.compression {
+                    50001 | 34927 => webp(&raw, pw, samples),
+                    compression => compress(&raw, compression),
+                });
             }
         }
         let mut tags = vec![
@@ -131,8 +134,41 @@ fn compress(raw: &[u8], compression: u16) -> Vec<u8> {
             encoder.write_all(raw).unwrap();
             encoder.finish().unwrap()
         }
+        50000 | 34926 => ruzstd::encoding::compress_to_vec(raw, ruzstd::encoding::CompressionLevel::Fastest),
+        32773 => pack_bits(raw),
         _ => raw.to_vec(),
     }
+}
+
+/// Runs of three and more as runs, all else as it is.
+fn pack_bits(raw: &[u8]) -> Vec<u8> {
+    let (mut out, mut plain) = (Vec::new(), 0);
+    let flush = |out: &mut Vec<u8>, bytes: &[u8]| {
+        for part in bytes.chunks(128) {
+            out.push(part.len() as u8 - 1);
+            out.extend(part);
+        }
+    };
+    let mut at = 0;
+    while at < raw.len() {
+        let run = raw[at..].iter().take(128).take_while(|&&v| v == raw[at]).count();
+        if run > 2 {
+            flush(&mut out, &raw[plain..at]);
+            out.extend([(257 - run) as u8, raw[at]]);
+            plain = at + run;
+        }
+        at += if run > 2 { run } else { 1 };
+    }
+    flush(&mut out, &raw[plain..]);
+    out
+}
+
+fn webp(raw: &[u8], width: u32, samples: usize) -> Vec<u8> {
+    use image_webp::ColorType::{Rgb8, Rgba8};
+    let mut out = Vec::new();
+    let height = (raw.len() / samples) as u32 / width;
+    image_webp::WebPEncoder::new(&mut out).encode(raw, width, height, if samples == 4 { Rgba8 } else { Rgb8 }).unwrap();
+    out
 }
 
 /// Puts a file together. `next`, where given, is the index of the directory that follows the last.
