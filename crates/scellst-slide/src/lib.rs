@@ -24,7 +24,8 @@
 //!
 //! Read: pyramidal and flat TIFF and BigTIFF of either byte order, tiled or in strips, without
 //! compression or with LZW, deflate or JPEG; Aperio SVS with JPEG; plain JPEG and PNG as slides of
-//! one level. Pixels are 8-bit RGB; everything else is refused by name.
+//! one level; with the cargo feature `dicom`, DICOM whole-slide images, by their folder or any one of
+//! their files. Pixels are 8-bit RGB; everything else is refused by name.
 //!
 //! Files are not trusted: what they may ask for is in [`Limits`], and a broken one gives a
 //! [`SlideError`] that says where. Orientation tags and colour profiles are not applied.

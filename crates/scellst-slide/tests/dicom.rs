@@ -87,7 +87,7 @@ fn a_slide() {
         }
         assert!(slide.read_associated("label").unwrap() == picture(21, 15));
         for name in ["label", "macro", "thumbnail"] {
-            // Measured: 0, 0.41 and 0.42.
+            // Measured: 0, 0.40 and 0.38.
             let difference = mean_difference(&slide.read_associated(name).unwrap(), &png(&format!("{name}.png")));
             assert!(difference < 0.6, "{name}: {difference}");
         }
@@ -106,12 +106,13 @@ fn without_label() {
 #[test]
 fn every_way_to_store_frames() {
     for (name, golden, compression, most) in [
-        // Measured: 0.38, 0.20 where a third is white, 0.007 where chroma is not halved.
+        // Measured: 0.38, 0.20 where a third is white, 0.007 where chroma is not halved,
+        // 0.0001 of JPEG 2000.
         ("extended", "level0-0.png", Compression::Jpeg, 0.6),
         ("fragments", "level0-0.png", Compression::Jpeg, 0.6),
         ("sparse", "sparse-0.png", Compression::Jpeg, 0.3),
         ("jpeg-rgb", "jpeg-rgb-0.png", Compression::Jpeg, 0.02),
-        ("jpeg2000", "jpeg2000-0.png", Compression::Jpeg2000, 0.3),
+        ("jpeg2000", "jpeg2000-0.png", Compression::Jpeg2000, 0.01),
     ] {
         let slide = Slide::open(data("single").join(name).with_extension("dcm")).unwrap();
         assert_eq!(slide.level(LevelIndex(0)).unwrap().compression(), compression, "{name}");
@@ -132,6 +133,15 @@ fn every_way_to_store_frames() {
         assert_eq!(slide.level(LevelIndex(0)).unwrap().compression(), compression, "{name}");
         assert!(whole(&slide, 0).unwrap() == picture(22, 13), "{name}");
     }
+}
+
+/// Of JPEG 2000 a coarser resolution is decoded where that will do.
+#[test]
+fn thumbnails() {
+    let thumbnail = |name: &str| Slide::open(data("single").join(name)).unwrap().thumbnail(10).unwrap().0;
+    let difference = mean_difference(&thumbnail("jpeg2000.dcm"), &thumbnail("fragments.dcm"));
+    // Measured: 1.5.
+    assert!(difference < 2.5, "{difference}");
 }
 
 #[test]
@@ -476,7 +486,7 @@ fn cut_off_anywhere() {
     for bytes in fixtures {
         assert!(everything(&[("slide", &bytes)]).is_ok());
         // The mark of the end may be missing where an offset table says where the frames end.
-        for len in (0..bytes.len() - 9).step_by(13) {
+        for len in (0..bytes.len() - 9).step_by(31) {
             assert!(everything(&[("slide", &bytes[..len])]).is_err(), "{len} of {} bytes pass", bytes.len());
         }
     }

@@ -16,3 +16,17 @@ pub(crate) fn open(path: &Path, _: &OpenOptions) -> Result<(Box<dyn Reader>, Abo
     let hint = format!("{hint} can be read where scellst-slide is built with its cargo feature `dicom`");
     Err(SlideError::unsupported(path, place, found, hint))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_feature_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("slide");
+        std::fs::write(&file, [&[0; 128], &b"DICM\x02\0"[..]].concat()).unwrap();
+        for (path, word) in [(folder.path(), "a folder"), (&file, "a DICOM file")] {
+            let message = crate::Slide::open(path).unwrap_err().to_string();
+            assert!(message.contains(word) && message.contains("cargo feature `dicom`"), "{message}");
+        }
+    }
+}

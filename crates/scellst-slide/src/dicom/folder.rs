@@ -16,12 +16,12 @@ const WSI: &str = uids::VL_WHOLE_SLIDE_MICROSCOPY_IMAGE_STORAGE;
 
 /// The instances of the slide that a folder holds, or that a file is one of.
 pub(super) fn instances(path: &Path, limits: &Limits) -> Result<Vec<Instance>, SlideError> {
-    let mut budget = Budget::new(limits.max_tag_bytes);
-    let files = if path.is_dir() { of_folder(path, limits, &mut budget)? } else { of_file(path, limits, &mut budget)? };
+    let files = if path.is_dir() { of_folder(path, limits)? } else { of_file(path, limits)? };
     if files.len() as u64 > u64::from(limits.max_directories) {
         let found = (files.len() as u64, limits.max_directories.into());
         return Err(SlideError::over_limit(path, "the series", "instances", found, "raise Limits::max_directories"));
     }
+    let mut budget = Budget::new(limits.max_tag_bytes);
     let mut instances: Vec<Instance> = Vec::new();
     for (file, identity) in files {
         let instance = Instance::read(Arc::new(Source::open(&file)?), &identity, &mut budget)?;
@@ -36,8 +36,8 @@ pub(super) fn instances(path: &Path, limits: &Limits) -> Result<Vec<Instance>, S
 type Files = Vec<(PathBuf, Identity)>;
 
 /// The file and those beside it that are of its series.
-fn of_file(path: &Path, limits: &Limits, budget: &mut Budget) -> Result<Files, SlideError> {
-    let own = Identity::read(&Source::open(path)?, budget)?
+fn of_file(path: &Path, limits: &Limits) -> Result<Files, SlideError> {
+    let own = Identity::read(&Source::open(path)?, limits)?
         .ok_or_else(|| SlideError::broken(path, "the file", "DICOM file meta information", "none"))?;
     if own.sop_class != WSI {
         let hint = match own.sop_class.as_str() {
@@ -56,21 +56,21 @@ fn of_file(path: &Path, limits: &Limits, budget: &mut Budget) -> Result<Files, S
         if file.file_name() == path.file_name() {
             continue;
         }
-        if let Some(identity) = Identity::read(&Source::open(&file)?, budget)? {
-            if identity.sop_class == WSI && identity.series == files[0].1.series {
-                files.push((file, identity));
-            }
+        let identity = Identity::read(&Source::open(&file)?, limits)?;
+        let series = &files[0].1.series;
+        if let Some(identity) = identity.filter(|other| other.sop_class == WSI && other.series == *series) {
+            files.push((file, identity));
         }
     }
     Ok(files)
 }
 
 /// The instances of the only whole-slide series of a folder.
-fn of_folder(folder: &Path, limits: &Limits, budget: &mut Budget) -> Result<Files, SlideError> {
+fn of_folder(folder: &Path, limits: &Limits) -> Result<Files, SlideError> {
     let mut series: BTreeMap<String, Files> = BTreeMap::new();
     let mut others: BTreeMap<String, usize> = BTreeMap::new();
     for file in regular_files(folder, limits)? {
-        match Identity::read(&Source::open(&file)?, budget)? {
+        match Identity::read(&Source::open(&file)?, limits)? {
             Some(identity) if identity.sop_class == WSI => {
                 series.entry(identity.series.clone()).or_default().push((file, identity));
             }

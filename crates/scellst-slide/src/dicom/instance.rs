@@ -9,9 +9,9 @@ use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 use scellst_types::Size;
 
 use super::dataset::{Budget, Element, Encoding, Walker};
-use crate::SlideError;
 use crate::format::dicom_start;
 use crate::source::Source;
+use crate::{Limits, SlideError};
 
 /// Retired, but still met.
 pub(super) const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
@@ -28,7 +28,9 @@ pub(super) struct Identity {
 
 impl Identity {
     /// Reads the start of a file; `None` if it is no DICOM file (PS3.10, 7.1).
-    pub(super) fn read(source: &Source, budget: &mut Budget) -> Result<Option<Self>, SlideError> {
+    pub(super) fn read(source: &Source, limits: &Limits) -> Result<Option<Self>, SlideError> {
+        // One a file, since a folder may hold many of other slides.
+        let budget = &mut Budget::new(limits.max_tag_bytes);
         let Some(start) = dicom_start(&source.head(132)?) else { return Ok(None) };
         let mut meta = Walker::new(source, budget, start, Encoding::ExplicitLittle);
         let (mut sop_class, mut transfer_syntax) = (String::new(), String::new());
