@@ -11,7 +11,9 @@ use image::RgbImage;
 use scellst_types::Size;
 
 use self::jpeg2000::Components;
-pub(crate) use self::lossless::{DEFLATE_MOST, pack_bits};
+pub(crate) use self::lossless::DEFLATE_MOST;
+#[cfg(feature = "dicom")]
+pub(crate) use self::lossless::pack_bits;
 use crate::source::{Source, zeroed};
 use crate::{Compression, SlideError};
 

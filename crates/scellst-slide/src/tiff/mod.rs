@@ -6,6 +6,7 @@ mod page;
 mod pyramid;
 mod tags;
 
+#[cfg(feature = "dicom")]
 pub(crate) use self::pyramid::same_shape;
 
 use std::sync::Arc;
