@@ -20,6 +20,8 @@ pub enum Format {
     VentanaBif,
     /// Hamamatsu NDPI.
     Ndpi,
+    /// DICOM whole-slide images, one instance (file) a level. Read with the cargo feature `dicom`.
+    Dicom,
     /// A plain JPEG, one level, decoded once into memory.
     Jpeg,
     /// A plain PNG, one level, decoded once into memory.
@@ -40,6 +42,7 @@ impl fmt::Display for Format {
             Self::LeicaScn => "Leica SCN",
             Self::VentanaBif => "Ventana BIF",
             Self::Ndpi => "Hamamatsu NDPI",
+            Self::Dicom => "DICOM",
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",
         })
@@ -58,7 +61,7 @@ pub enum Compression {
     Deflate,
     /// Zstandard, lossless.
     Zstd,
-    /// Runs of equal bytes, lossless.
+    /// Runs of equal bytes (DICOM's RLE too), lossless.
     PackBits,
     /// Baseline or progressive JPEG, lossy.
     Jpeg,
@@ -90,6 +93,7 @@ impl fmt::Display for Compression {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Container {
     Tiff,
+    Dicom,
     Jpeg,
     Png,
 }
@@ -97,8 +101,10 @@ pub(crate) enum Container {
 /// The container by its magic number; otherwise what it seems to be, in words.
 pub(crate) fn sniff(start: &[u8]) -> Result<Container, String> {
     const TIFF: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
-    const OTHERS: [(usize, &[u8], &str); 9] = [
-        (128, b"DICM", "a DICOM file"),
+    const OTHERS: [(usize, &[u8], &str); 11] = [
+        (0, b"\x08\0\x05\0", "a DICOM data set without file meta information"),
+        (0, b"\x08\0\x08\0", "a DICOM data set without file meta information"),
+        (0, b"\x08\0\0\0", "a DICOM data set without file meta information"),
         (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 file"),
         (0, b"[Virtual Microscope Specimen]", "the index of a Hamamatsu VMS slide"),
@@ -110,6 +116,8 @@ pub(crate) fn sniff(start: &[u8]) -> Result<Container, String> {
     ];
     if TIFF.iter().any(|magic| start.starts_with(magic)) {
         Ok(Container::Tiff)
+    } else if dicom_start(start).is_some() {
+        Ok(Container::Dicom)
     } else if start.starts_with(b"\xff\xd8\xff") {
         Ok(Container::Jpeg)
     } else if start.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -126,6 +134,17 @@ pub(crate) fn sniff(start: &[u8]) -> Result<Container, String> {
     }
 }
 
+/// Where the file meta information of a DICOM file begins (PS3.10, 7.1): after a preamble and a mark, or, from writers that leave
+/// these out, at once.
+pub(crate) fn dicom_start(head: &[u8]) -> Option<u64> {
+    if head.get(128..132) == Some(b"DICM") {
+        Some(132)
+    } else {
+        // Its first element: (0002,0000), of kind UL and 4 bytes.
+        head.starts_with(b"\x02\0\0\0UL\x04\0").then_some(0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +157,6 @@ mod tests {
         assert!(sniff(b"[Virtual Microscope Specimen]\r\nNoLayers=1").unwrap_err().contains("VMS"));
         let mut dicom = vec![0; 132];
         dicom[128..].copy_from_slice(b"DICM");
-        assert!(sniff(&dicom).unwrap_err().contains("DICOM"));
+        assert_eq!(sniff(&dicom), Ok(Container::Dicom));
     }
 }

@@ -41,6 +41,11 @@ mod associated;
 mod cache;
 mod codec;
 mod convert;
+#[cfg(feature = "dicom")]
+mod dicom;
+#[cfg(not(feature = "dicom"))]
+#[path = "dicom/absent.rs"]
+mod dicom;
 mod doubt;
 mod error;
 mod foreign;
@@ -63,6 +68,7 @@ mod source;
 mod thumbnail;
 mod tiff;
 mod tissue;
+mod whole;
 
 pub use image::RgbImage;
 

@@ -29,8 +29,10 @@ pub enum MppSource {
     LeicaXml,
     /// `ScanRes` of a Ventana BIF's XML.
     VentanaXml,
-    /// Pixel Spacing or Imaged Volume Width and Height of DICOM.
+    /// Pixel Spacing of DICOM.
     Dicom,
+    /// Imaged Volume Width and Height of DICOM over the number of pixels.
+    DicomVolume,
     /// `openslide.mpp-x` and `openslide.mpp-y`, by the OpenSlide library.
     OpenSlide,
     /// The TIFF tags XResolution, YResolution and ResolutionUnit.
@@ -46,7 +48,8 @@ impl fmt::Display for MppSource {
             Self::PhilipsXml => "Philips XML",
             Self::LeicaXml => "Leica XML",
             Self::VentanaXml => "Ventana XML",
-            Self::Dicom => "DICOM",
+            Self::Dicom => "DICOM pixel spacing",
+            Self::DicomVolume => "DICOM imaged volume",
             Self::OpenSlide => "OpenSlide",
             Self::ResolutionTags => "TIFF resolution tags",
         })

@@ -9,7 +9,7 @@ use crate::plain::PlainImage;
 use crate::reader::Reader;
 use crate::slide::About;
 use crate::source::Source;
-use crate::{OpenOptions, SlideError, tiff};
+use crate::{OpenOptions, SlideError, dicom, tiff};
 #[cfg(feature = "openslide")]
 use crate::{UseOpenSlide, openslide};
 
@@ -36,6 +36,9 @@ pub(crate) fn path(path: &Path, options: &OpenOptions) -> Result<Opened, SlideEr
 }
 
 fn own(path: &Path, options: &OpenOptions) -> Result<Opened, SlideError> {
+    if path.is_dir() {
+        return dicom::open(path, options);
+    }
     source(Source::open(path)?, options)
 }
 
@@ -61,6 +64,12 @@ pub(crate) fn source(source: Source, options: &OpenOptions) -> Result<Opened, Sl
     })?;
     match container {
         Container::Tiff => tiff::open(source, options),
+        // A slide is several files, which are looked for beside this one.
+        Container::Dicom if source.is_file() => dicom::open(path, options),
+        Container::Dicom => {
+            let hint = "write it to a file beside the others of its series";
+            Err(SlideError::unsupported(path, "the file", "DICOM in memory", hint))
+        }
         Container::Jpeg | Container::Png => {
             let (reader, about) = PlainImage::open(source, container, &options.limits)?;
             Ok((Box::new(reader), about))

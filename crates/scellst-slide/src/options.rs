@@ -10,16 +10,25 @@ pub struct Limits {
     pub max_image_bytes: u64,
     /// Bytes of one tile or strip, both as stored and decoded. Default 2^27 (128 MiB).
     pub max_tile_bytes: u64,
-    /// TIFF directories (pages and their sub-images). Default 1024.
+    /// TIFF directories (pages and their sub-images), and instances of a DICOM slide. Default 1024.
     pub max_directories: u32,
+    /// Files of a folder that are looked into for the instances of a DICOM slide. Default 4096.
+    pub max_files: u32,
     /// Bytes that the values of all TIFF tags together take in memory, lists of tile offsets
-    /// included (16 bytes a tile). Default 2^26 (64 MiB).
+    /// included (16 bytes a tile); and bytes of headers that are read of all of a DICOM slide's
+    /// instances. Default 2^26 (64 MiB).
     pub max_tag_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_image_bytes: 1 << 30, max_tile_bytes: 1 << 27, max_directories: 1024, max_tag_bytes: 1 << 26 }
+        Self {
+            max_image_bytes: 1 << 30,
+            max_tile_bytes: 1 << 27,
+            max_directories: 1024,
+            max_files: 4096,
+            max_tag_bytes: 1 << 26,
+        }
     }
 }
 

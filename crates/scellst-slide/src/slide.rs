@@ -45,7 +45,8 @@ impl std::fmt::Debug for Slide {
 
 impl Slide {
     /// Opens a slide with the default [`OpenOptions`]. The format is found by the file's content;
-    /// its directory is read and checked, its pixels are not.
+    /// its directory is read and checked, its pixels are not. A DICOM slide is given by its folder or
+    /// by any one of its files.
     ///
     /// # Errors
     /// [`SlideError::Io`], [`SlideError::Broken`], [`SlideError::Unsupported`] or

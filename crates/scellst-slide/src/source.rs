@@ -40,6 +40,11 @@ impl Source {
         &self.path
     }
 
+    /// Whether it is read from a file, and not from memory.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.place, Place::File(_))
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.len
     }

@@ -1,48 +1,19 @@
 //! Files that are cut off, damaged or made to harm: an error each, no panic, little memory.
 
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "common/ndpi.rs"]
 mod ndpi;
-
-use std::alloc::{GlobalAlloc, Layout as Memory, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Layout, PLAIN, Page, open_bytes, picture, tiff, whole};
 use proptest::prelude::*;
 use scellst_slide::{PyramidCompression, PyramidOptions, PyramidWriter, RgbImage, Slide, SlideError};
 
-/// Counts what is allocated.
-struct Counting;
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, memory: Memory) -> *mut u8 {
-        let now = NOW.fetch_add(memory.size(), Ordering::Relaxed) + memory.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(memory) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, memory: Memory) {
-        NOW.fetch_sub(memory.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, memory) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// Opens and reads all there is; the first error. Asserts that it takes little memory (with what the
 /// tests beside it take at the time).
 fn everything(bytes: &[u8]) -> Result<(), SlideError> {
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = open_and_read(bytes);
-    let peak = PEAK.load(Ordering::Relaxed).saturating_sub(before) >> 20;
-    assert!(peak < 256, "{peak} MiB allocated");
-    result
+    memory::bounded(|| open_and_read(bytes))
 }
 
 fn open_and_read(bytes: &[u8]) -> Result<(), SlideError> {

@@ -98,7 +98,7 @@ fn shrink_window(frame: &mut [u8], wanted: u64) {
 }
 
 /// A count, then as many bytes, or one that is repeated (TIFF 6.0, section 9).
-fn pack_bits(bytes: &[u8], out: &mut [u8]) -> usize {
+pub(crate) fn pack_bits(bytes: &[u8], out: &mut [u8]) -> usize {
     let (mut read, mut written) = (0, 0);
     while written < out.len()
         && let [count, rest @ ..] = &bytes[read..]

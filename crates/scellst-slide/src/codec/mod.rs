@@ -13,6 +13,8 @@ use scellst_types::Size;
 
 use self::jpeg2000::Components;
 pub(crate) use self::lossless::DEFLATE_MOST;
+#[cfg(feature = "dicom")]
+pub(crate) use self::lossless::pack_bits;
 use crate::source::{Source, zeroed};
 use crate::{Compression, SlideError};
 

@@ -12,6 +12,9 @@ mod tags;
 mod ventana;
 mod xml;
 
+#[cfg(feature = "dicom")]
+pub(crate) use self::pyramid::same_shape;
+
 use std::sync::Arc;
 
 use image::RgbImage;

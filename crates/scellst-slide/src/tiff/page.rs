@@ -243,29 +243,9 @@ impl Page {
 
     /// The image as a whole, for one that is small: piece by piece into one picture.
     pub(crate) fn whole(&self, source: &Source, limits: &Limits) -> Result<RgbImage, SlideError> {
-        let (bytes, limit) = (self.size.pixels().saturating_mul(3), limits.max_image_bytes);
-        if bytes > limit {
-            let place = format!("{}, image of {} px", self.name, self.size);
-            return Err(SlideError::over_limit(
-                source.path(),
-                place,
-                "bytes",
-                (bytes, limit),
-                "raise Limits::max_image_bytes",
-            ));
-        }
-        let mut image = codec::white(source.path(), &self.name, self.size)?;
-        let across = u64::from(self.size.width.div_ceil(self.piece.width));
-        for index in 0..(self.data.len() / self.planes) as u64 {
-            let piece = self.decode(source, index)?;
-            let left = (index % across) as u32 * self.piece.width;
-            let top = (index / across) as u32 * self.piece.height;
-            let (width, height) =
-                (piece.width().min(self.size.width - left), piece.height().min(self.size.height - top));
-            let part = image::imageops::crop_imm(&*piece, 0, 0, width, height);
-            image::imageops::replace(&mut image, &*part, i64::from(left), i64::from(top));
-        }
-        Ok(image)
+        crate::whole::whole(source.path(), &self.name, (self.size, self.piece), limits, |index| {
+            self.decode(source, index)
+        })
     }
 }
 
