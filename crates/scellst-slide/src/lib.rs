@@ -22,19 +22,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Read: pyramidal and flat TIFF and BigTIFF of either byte order, tiled or in strips, interleaved or a
-//! plane a channel, without compression or with LZW, deflate or JPEG; Aperio SVS with JPEG; OME-TIFF;
-//! Philips TIFF; Leica SCN; Ventana BIF where tiles do not overlap; plain JPEG and PNG as slides of one
-//! level. Pixels are read as 8-bit RGB: an 8-bit grey TIFF gives its value three times (turned round
-//! where 0 is white), one with a palette the palette's colours (the upper 8 of their 16 bits).
-//! Everything else is refused by name, 16 bits too, since nothing in a file says which of them hold
-//! the picture.
+//! Read: TIFF and BigTIFF of either byte order, tiled or in strips, interleaved or planar, with LZW,
+//! deflate, Zstandard, PackBits, JPEG, JPEG 2000 or WebP; Aperio SVS; OME-TIFF; Hamamatsu NDPI; Philips
+//! TIFF; Leica SCN; Ventana BIF where tiles do not overlap; plain JPEG and PNG as slides of one level;
+//! with the cargo feature `dicom`, DICOM whole-slide images; with `openslide`, what the system's
+//! OpenSlide reads besides. Pixels are 8-bit RGB (8-bit grey and palettes are turned into it);
+//! everything else is refused by name. `docs/formats.md` of the workspace has the table, and on which
+//! files each row was tested.
+//!
+//! Besides: [`convert`] and [`PyramidWriter`] write pyramids, [`TissueMask`] and [`SlideQc`] tell tissue
+//! from glass, blur, ink and folds.
 //!
 //! Files are not trusted: what they may ask for is in [`Limits`], and a broken one gives a
 //! [`SlideError`] that says where. Orientation tags and colour profiles are not applied.
 //!
-//! When not to use it: for fluorescence, for pixels of more than 8 bits, for JPEG 2000, NDPI, MRXS
-//! and the like (use OpenSlide or Bio-Formats, or convert), or to show slides on a screen.
+//! When not to use it: for fluorescence, for pixels of more than 8 bits, or to show slides on a screen.
 #![forbid(unsafe_code)]
 
 mod associated;
