@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 
 /// Compression, photometric interpretation, predictor.
-const KINDS: [(u16, u16, u16); 11] = [
+const KINDS: [(u16, u16, u16); 12] = [
     (1, 2, 1),
     (5, 2, 2),
     (7, 6, 1),
@@ -16,6 +16,7 @@ const KINDS: [(u16, u16, u16); 11] = [
     (32773, 2, 1),
     (50000, 2, 1),
     (7, 1, 1),
+    (50001, 2, 1),
 ];
 
 fuzz_target!(|bytes: &[u8]| {
