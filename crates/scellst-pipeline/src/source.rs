@@ -34,7 +34,7 @@ pub struct SectionSource {
     /// Diameter of a spot, um, where the h5ad does not know.
     #[serde(default)]
     pub spot_diameter_um: Option<f64>,
-    /// GeoJSON of cells that somebody has already.
+    /// Cells that somebody has already, in any format that `scellst_cells::read_cells` knows.
     #[serde(default)]
     pub cells: Option<PathBuf>,
 }
