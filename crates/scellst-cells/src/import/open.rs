@@ -79,7 +79,8 @@ impl Opened {
         let file = rewound(path, &self.file)?;
         let mut inner: Box<dyn Read> =
             if self.packed { Box::new(MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
-        let start = start_of(path, &mut inner, 3)?;
+        // In one piece, so that whoever peeks at the text sees its first lines.
+        let start = start_of(path, &mut inner, 1 << 14)?;
         let start = without_mark(&start).to_vec();
         Ok(BufReader::with_capacity(1 << 16, Cursor::new(start).chain(inner)))
     }
