@@ -1,5 +1,9 @@
 //! Files as others write them (`import/generate.py`), against shapely's and scikit-image's figures; and broken ones.
 
+#![allow(clippy::print_stdout, reason = "a test says what it skipped")]
+
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -297,6 +301,38 @@ fn masks_and_pictures_are_not_labels() {
     assert!(read_cells(&path, &ImportOptions::default()).unwrap_err().to_string().contains("at least one"));
     image::GrayImage::from_pixel(2100, 2100, image::Luma([3])).save(&path).unwrap();
     assert!(read_cells(&path, &ImportOptions::default()).unwrap_err().to_string().contains("label 3"));
+}
+
+/// Real files that lie beside the project.
+#[test]
+fn monuseg_and_xenium() {
+    let Some(folder) = support::shared("nuclei/monuseg") else {
+        println!("skipped: no shared data");
+        return;
+    };
+    let mut nuclei = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().ends_with(".labels.png") {
+            let cells = read_cells(&path, &with_mpp(0.25)).unwrap().cells;
+            nuclei += cells.len();
+            // The centroids of the test's own count of the pixels, in the order of the numbers.
+            for (got, want) in cells.centroids().iter().zip(support::label_centroids(&path)) {
+                assert!(got.distance(want) < 1e-9);
+            }
+        }
+    }
+    assert_eq!(nuclei, 3149);
+    let cells = support::shared("tenx/Xenium_small/cells.csv.gz").expect("it lies beside the others");
+    let got = read_cells(cells, &with_mpp(0.2125)).unwrap();
+    assert_eq!(
+        (got.format, got.cells.id(0), got.cells.area_um2()[0]),
+        (Format::Table, "1".into(), 70.714_687_5_f64 as f32)
+    );
+    assert!(
+        got.cells.centroids()[0].distance(Point::new(1898.814_916_992_19 / 0.2125, 2540.963_146_972_66 / 0.2125))
+            < 1e-9
+    );
 }
 
 fn cell() -> impl Strategy<Value = Cell> {

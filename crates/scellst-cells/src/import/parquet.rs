@@ -5,6 +5,7 @@ use ::parquet::basic::{ConvertedType, LogicalType};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use ::parquet::data_type::{ByteArray, DataType};
 use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ColumnChunkMetaData;
 use ::parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use ::parquet::schema::types::SchemaDescriptor;
 use serde_json::Value;
@@ -20,6 +21,7 @@ const BLOCK: usize = 4096;
 /// Reads outlines as WKB, Xenium's boundaries or a table of centroids, a block of rows at a time.
 pub(super) fn read(path: &Path, file: File, options: &ImportOptions) -> Result<Imported, CellsError> {
     let broken = |e: ParquetError| failed(path, "the metadata", &e);
+    let file_bytes = file.metadata().map_err(|e| CellsError::io(path, "read", &e))?.len();
     let reader = SerializedFileReader::new(file).map_err(broken)?;
     let metadata = reader.metadata().file_metadata();
     let schema = metadata.schema_descr();
@@ -32,7 +34,7 @@ pub(super) fn read(path: &Path, file: File, options: &ImportOptions) -> Result<I
         .map(|c| if c.path().parts().len() == 1 && c.max_rep_level() == 0 { c.name() } else { "" })
         .collect();
     let columns = Columns::of(&names, options.outline == OutlineOf::Cell);
-    let source = Source { path, reader: &reader, schema };
+    let source = Source { path, reader: &reader, schema, file_bytes };
     if let Some(geometry) = geometry(path, schema, &names, geo.as_ref())? {
         return source.outlines(geometry, &columns, options);
     }
@@ -74,6 +76,7 @@ struct Source<'a> {
     path: &'a Path,
     reader: &'a SerializedFileReader<File>,
     schema: &'a SchemaDescriptor,
+    file_bytes: u64,
 }
 
 impl<'a> Source<'a> {
@@ -163,7 +166,7 @@ impl<'a> Source<'a> {
             let mut left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
             let mut columns = Vec::with_capacity(N);
             for i in wanted {
-                columns.push(Column::of(self.path, self.schema, group.as_ref(), *i)?);
+                columns.push(Column::of(self.path, self.schema, group.as_ref(), *i, self.file_bytes)?);
             }
             let mut columns: [Column; N] = match columns.try_into() {
                 Ok(columns) => columns,
@@ -192,6 +195,21 @@ impl<'a> Source<'a> {
         }
         Ok(())
     }
+}
+
+/// Refuses a column whose pages do not lie in the file: the decoder takes its word.
+fn check(path: &Path, name: &str, chunk: Option<&ColumnChunkMetaData>, file_bytes: u64) -> Result<(), CellsError> {
+    let end = chunk.and_then(|c| {
+        let start = c.dictionary_page_offset().unwrap_or(c.data_page_offset());
+        let counts = c.num_values() >= 0 && c.uncompressed_size() >= 0;
+        let size = u64::try_from(c.compressed_size()).ok().filter(|_| counts)?;
+        u64::try_from(start).ok()?.checked_add(size)
+    });
+    if end.is_some_and(|end| end <= file_bytes) {
+        return Ok(());
+    }
+    let found = chunk.map_or("none".into(), |c| format!("{} bytes from {}", c.compressed_size(), c.data_page_offset()));
+    Err(CellsError::broken(path, name, format!("pages within the file's {file_bytes} bytes"), found))
 }
 
 fn failed(path: &Path, place: &str, error: &ParquetError) -> CellsError {
@@ -230,6 +248,7 @@ impl Column {
         schema: &SchemaDescriptor,
         group: &dyn RowGroupReader,
         index: Option<usize>,
+        file_bytes: u64,
     ) -> Result<Self, CellsError> {
         let mut column = Self {
             reader: None,
@@ -241,13 +260,13 @@ impl Column {
         };
         let Some(index) = index else { return Ok(column) };
         let descriptor = schema.column(index);
+        let name = format!("column {:.40}", descriptor.name());
+        let chunk = group.metadata().columns().get(index);
+        check(path, &name, chunk, file_bytes)?;
         column.nullable = descriptor.max_def_level() > 0;
         column.unsigned = matches!(descriptor.logical_type_ref(), Some(LogicalType::Integer(i)) if !i.is_signed)
             || matches!(descriptor.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64);
-        let reader = group
-            .get_column_reader(index)
-            .map_err(|e| failed(path, &format!("column {:.40}", descriptor.name()), &e))?;
-        column.reader = Some(reader);
+        column.reader = Some(group.get_column_reader(index).map_err(|e| failed(path, &name, &e))?);
         Ok(column)
     }
 
