@@ -40,7 +40,7 @@ fn cell(i: u32) -> Cell {
     let (a, b) = (noise(u64::from(i)), noise(u64::from(i) << 32));
     Cell {
         // Every other one has an id such as QuPath gives.
-        id: (i % 2 == 0).then(|| {
+        id: i.is_multiple_of(2).then(|| {
             format!(
                 "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
                 a >> 32,
@@ -54,7 +54,7 @@ fn cell(i: u32) -> Cell {
         outline: (0..CORNERS).map(corner).collect(),
         area_um2: (unit(2) * 200.0) as f32,
         score: unit(3) as f32,
-        class: (i % 7 != 0)
+        class: (!i.is_multiple_of(7))
             .then(|| ["neoplastic", "inflammatory", "connective", "dead", "epithelial"][i as usize % 5].into()),
     }
 }

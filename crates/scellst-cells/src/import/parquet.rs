@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use ::parquet::basic::{ConvertedType, LogicalType};
@@ -6,8 +7,9 @@ use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use ::parquet::data_type::{ByteArray, DataType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::ColumnChunkMetaData;
-use ::parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use ::parquet::file::reader::{ChunkReader, FileReader, Length, RowGroupReader, SerializedFileReader};
 use ::parquet::schema::types::SchemaDescriptor;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::columns::{Columns, Kind};
@@ -22,7 +24,7 @@ const BLOCK: usize = 4096;
 pub(super) fn read(path: &Path, file: File, options: &ImportOptions) -> Result<Imported, CellsError> {
     let broken = |e: ParquetError| failed(path, "the metadata", &e);
     let file_bytes = file.metadata().map_err(|e| CellsError::io(path, "read", &e))?.len();
-    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let reader = SerializedFileReader::new(Chunks { file, bytes: file_bytes }).map_err(broken)?;
     let metadata = reader.metadata().file_metadata();
     let schema = metadata.schema_descr();
     let geo = metadata.key_value_metadata().into_iter().flatten().find(|kv| kv.key == "geo");
@@ -72,9 +74,53 @@ fn geometry(
     if nested { unsupported("a nested column".into()) } else { Ok(None) }
 }
 
+/// The file, read by pieces that lie in it: a piece beyond its end is an error before there is room for it, and so is
+/// reading on at the end (the decoder skips what a broken header counts, be it ever so much, as long as nothing fails).
+struct Chunks {
+    file: File,
+    bytes: u64,
+}
+
+/// From a place in the file to its end, which is an error.
+struct ToTheEnd(File);
+
+impl Read for ToTheEnd {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            n => Ok(n),
+        }
+    }
+}
+
+impl Length for Chunks {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for Chunks {
+    type T = BufReader<ToTheEnd>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(start))?;
+        Ok(BufReader::new(ToTheEnd(file)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
+            return Err(ParquetError::EOF(format!("{length} bytes from {start} of a file of {}", self.bytes)));
+        }
+        let mut bytes = vec![0; length];
+        self.get_read(start)?.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
 struct Source<'a> {
     path: &'a Path,
-    reader: &'a SerializedFileReader<File>,
+    reader: &'a SerializedFileReader<Chunks>,
     schema: &'a SchemaDescriptor,
     file_bytes: u64,
 }

@@ -124,7 +124,7 @@ impl<'a> Sink<'a> {
         let ring = found.shape.as_ref().map_or(&[][..], |s| s.ring);
         let corners: Vec<_> = ring.iter().map(|&p| to_slide(p).map(|v| v as f32)).collect();
         let finite = |v: f64| (v as f32).is_finite();
-        if !(finite(x) && finite(y)) || !corners.iter().flatten().all(|v| v.is_finite()) {
+        if !(finite(x) && finite(y) && corners.iter().flatten().all(|v| v.is_finite())) {
             self.not_finite += 1;
             return Ok(());
         }
