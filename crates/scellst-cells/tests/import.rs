@@ -330,7 +330,7 @@ fn monuseg_and_xenium() {
         (Format::Table, "1".into(), 70.714_687_5_f64 as f32)
     );
     assert!(
-        got.cells.centroids()[0].distance(Point::new(1898.814_916_992_19 / 0.2125, 2540.963_146_972_66 / 0.2125))
+        got.cells.centroids()[0].distance(Point::new(1_898.814_916_992_19 / 0.2125, 2_540.963_146_972_66 / 0.2125))
             < 1e-9
     );
 }

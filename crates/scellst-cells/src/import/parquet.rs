@@ -24,7 +24,7 @@ const BLOCK: usize = 4096;
 pub(super) fn read(path: &Path, file: File, options: &ImportOptions) -> Result<Imported, CellsError> {
     let broken = |e: ParquetError| failed(path, "the metadata", &e);
     let file_bytes = file.metadata().map_err(|e| CellsError::io(path, "read", &e))?.len();
-    let reader = SerializedFileReader::new(Chunks { file, bytes: file_bytes }).map_err(broken)?;
+    let reader = guarded(|| SerializedFileReader::new(Chunks { file, bytes: file_bytes })).map_err(broken)?;
     let metadata = reader.metadata().file_metadata();
     let schema = metadata.schema_descr();
     let geo = metadata.key_value_metadata().into_iter().flatten().find(|kv| kv.key == "geo");
@@ -221,7 +221,7 @@ impl<'a> Source<'a> {
             while left > 0 {
                 let rows = left.min(BLOCK);
                 for column in &mut columns {
-                    let read = column.fill(rows).map_err(place)?;
+                    let read = guarded(|| column.fill(rows)).map_err(place)?;
                     if read != rows {
                         let found = format!("{read} of the last {rows} asked for");
                         return Err(CellsError::broken(
@@ -241,6 +241,13 @@ impl<'a> Source<'a> {
         }
         Ok(())
     }
+}
+
+/// Runs the decoder, which panics at some broken pages (parquet 60.1: a text that is longer than its page): that is an
+/// error of the file's too, after which nothing of the decoder is used.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(ParquetError::General("a broken page, at which the decoder gave up".into())))
 }
 
 /// Refuses a column whose pages do not lie in the file: the decoder takes its word.
@@ -312,7 +319,8 @@ impl Column {
         column.nullable = descriptor.max_def_level() > 0;
         column.unsigned = matches!(descriptor.logical_type_ref(), Some(LogicalType::Integer(i)) if !i.is_signed)
             || matches!(descriptor.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64);
-        column.reader = Some(group.get_column_reader(index).map_err(|e| failed(path, &name, &e))?);
+        let reader = guarded(|| group.get_column_reader(index));
+        column.reader = Some(reader.map_err(|e| failed(path, &name, &e))?);
         Ok(column)
     }
 
