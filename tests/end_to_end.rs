@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 
 use candle_core::Device;
-use scellst::cells::{GeoJsonOptions, read_geojson, write_geojson};
+use scellst::cells::{ImportOptions, read_geojson, write_geojson};
 use scellst::embed::Morphology;
 use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{SectionParts, read_matrix, write_section};
@@ -140,6 +140,6 @@ fn cells_that_somebody_has_found_are_taken() {
     // What is written is GeoJSON in level-0 pixels of the slide.
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(json["type"], "FeatureCollection");
-    let options = GeoJsonOptions { mpp: None, slide: Some(slide.size()) };
+    let options = ImportOptions { slide_size: Some(slide.size()), ..Default::default() };
     assert_eq!(read_geojson(&file, &options).unwrap().outside, 0);
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use scellst_types::{CellIndex, Level0, MicronsPerPixel, Point, Size};
+use scellst_types::{CellIndex, Level0, Point, Size};
 
 use crate::CellsError;
 
@@ -58,10 +58,22 @@ pub struct Cells {
     ids: Vec<Id>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Id {
     Number(u32),
     Name(Box<str>),
+}
+
+impl Id {
+    /// A name of the form that numbers get is kept as its number: a million of them need no text.
+    fn of(name: String) -> Self {
+        let digits = name.strip_prefix("cell_").filter(|d| d.len() >= 7 && d.bytes().all(|b| b.is_ascii_digit()));
+        let canonical = |d: &&str| d.len() == 7 || !d.starts_with('0');
+        match digits.filter(canonical).and_then(|d| d.parse().ok()) {
+            Some(number) => Self::Number(number),
+            None => Self::Name(name.into()),
+        }
+    }
 }
 
 impl Cells {
@@ -159,7 +171,7 @@ impl Cells {
         self.outline_ends.push(self.vertices.len() as u64);
         self.classes.push(class);
         self.ids.push(match cell.id {
-            Some(name) => Id::Name(name.into()),
+            Some(name) => Id::of(name),
             None => Id::Number(index),
         });
         Ok(CellIndex(index))
@@ -193,23 +205,62 @@ impl Cells {
     /// # Errors
     /// [`CellsError::OtherLevel`] if over a tenth of the cells lie outside: then it is not the odd cell at an edge.
     pub fn inside(&self, size: Size) -> Result<Vec<CellIndex>, CellsError> {
-        let (w, h) = (f64::from(size.width), f64::from(size.height));
-        let on = |p: &Point<Level0>| (0.0..=w).contains(&p.x) && (0.0..=h).contains(&p.y);
+        let on = on_slide(size);
         let inside: Vec<_> = (0u32..).zip(&self.centroids).filter(|(_, p)| on(p)).map(|(i, _)| CellIndex(i)).collect();
-        let (total, outside) = (self.len(), self.len() - inside.len());
-        if outside * 10 > total {
-            let least = |f: fn(&Point<Level0>) -> f64| self.centroids.iter().map(f).fold(f64::INFINITY, f64::min);
-            return Err(CellsError::OtherLevel {
-                outside,
-                total,
-                size,
-                x_min: least(|p| p.x),
-                x_max: -least(|p| -p.x),
-                y_min: least(|p| p.y),
-                y_max: -least(|p| -p.y),
-            });
+        let outside = self.len() - inside.len();
+        if outside * 10 > self.len() { Err(crate::place::elsewhere(&self.centroids, size, None)) } else { Ok(inside) }
+    }
+
+    /// Drops the cells whose centroid `keep` refuses, without a second table; gives how many went.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Point<Level0>) -> bool) -> usize {
+        let (mut kept, mut vertices, mut start) = (0, 0, 0);
+        let before = self.len();
+        for i in 0..before {
+            let end = self.outline_ends[i] as usize;
+            if keep(&self.centroids[i]) {
+                self.vertices.copy_within(start..end, vertices);
+                vertices += end - start;
+                self.centroids[kept] = self.centroids[i];
+                self.areas[kept] = self.areas[i];
+                self.scores[kept] = self.scores[i];
+                self.classes[kept] = self.classes[i];
+                self.outline_ends[kept] = vertices as u64;
+                self.ids.swap(kept, i);
+                kept += 1;
+            }
+            start = end;
         }
-        Ok(inside)
+        self.vertices.truncate(vertices);
+        self.centroids.truncate(kept);
+        self.areas.truncate(kept);
+        self.scores.truncate(kept);
+        self.classes.truncate(kept);
+        self.outline_ends.truncate(kept);
+        self.ids.truncate(kept);
+        before - kept
+    }
+
+    /// Gives every class another name, or none; classes that get the same name become one.
+    pub(crate) fn rename_classes(&mut self, rename: impl Fn(&str) -> Option<String>) {
+        let old = std::mem::take(&mut self.class_names);
+        self.class_lookup.clear();
+        // No more names than before: the count of classes cannot overflow.
+        let number = |name: &String, cells: &mut Self| match rename(name) {
+            Some(new) => cells.class_number(new).unwrap_or(NO_CLASS),
+            None => NO_CLASS,
+        };
+        let numbers: Vec<u16> = old.iter().map(|name| number(name, self)).collect();
+        for class in &mut self.classes {
+            *class = numbers.get(usize::from(*class)).copied().unwrap_or(NO_CLASS);
+        }
+    }
+
+    /// How many cells have an id that an earlier cell has too. Ids are compared by a 64-bit hash.
+    pub(crate) fn duplicate_ids(&self) -> usize {
+        let hasher = std::hash::BuildHasherDefault::<std::collections::hash_map::DefaultHasher>::default();
+        let mut hashes: Vec<u64> = self.ids.iter().map(|id| std::hash::BuildHasher::hash_one(&hasher, id)).collect();
+        hashes.sort_unstable();
+        hashes.windows(2).filter(|w| w[0] == w[1]).count()
     }
 
     fn class_number(&mut self, name: String) -> Result<u16, CellsError> {
@@ -222,6 +273,12 @@ impl Cells {
         self.class_lookup.insert(name, next);
         Ok(next)
     }
+}
+
+/// Whether a centroid lies on a slide of the given size, its edges included.
+pub(crate) fn on_slide(size: Size) -> impl Fn(&Point<Level0>) -> bool {
+    let (w, h) = (f64::from(size.width), f64::from(size.height));
+    move |p| (0.0..=w).contains(&p.x) && (0.0..=h).contains(&p.y)
 }
 
 fn over(what: &str, limit: u64, found: u64) -> CellsError {
@@ -268,11 +325,6 @@ pub(crate) fn ring_area_centroid(ring: &[[f64; 2]]) -> (f64, [f64; 2]) {
     let n = ring.len() as f64;
     let mean = |k: usize| ring.iter().map(|p| p[k]).sum::<f64>() / n;
     (0.0, [mean(0), mean(1)])
-}
-
-/// Area in um2 of an area in square level-0 px.
-pub(crate) fn to_um2(square_px: f64, mpp: MicronsPerPixel) -> f32 {
-    (square_px * mpp.x() * mpp.y()) as f32
 }
 
 #[cfg(test)]
@@ -330,6 +382,38 @@ mod tests {
         let error = cells.inside(Size::new(100, 100)).unwrap_err();
         assert!(error.to_string().contains("another level"), "{error}");
         assert!(Cells::new().inside(Size::new(1, 1)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn numbered_names_are_numbers_and_read_back_alike() {
+        for name in ["cell_0000012", "cell_12345678", "cell_12", "cell_00000012", "cell_99999999999", "cell_000001a"] {
+            let mut cells = Cells::new();
+            cells.push(Cell { id: Some(name.into()), ..cell(0.0, 0.0) }).unwrap();
+            assert_eq!(cells.id(0), name);
+        }
+        assert_eq!(Id::of("cell_0000012".into()), Id::Number(12));
+    }
+
+    #[test]
+    fn retain_is_select_in_place_and_classes_merge() {
+        let mut cells = Cells::new();
+        for i in 0..9u8 {
+            let x = f32::from(i);
+            let outline = if i % 2 == 0 { vec![[x, 0.0], [x, 1.0], [x + 1.0, 0.0]] } else { Vec::new() };
+            let class = Some(format!("{}", i % 3));
+            let id = Some(format!("n{i}"));
+            cells.push(Cell { outline, class, id, area_um2: 1.0, ..cell(f64::from(i), 0.0) }).unwrap();
+        }
+        let odd = |p: &Point<Level0>| p.x as u32 % 4 != 1;
+        let chosen: Vec<_> = (0..9).filter(|i| i % 4 != 1).map(CellIndex).collect();
+        let want = cells.select(&chosen).unwrap();
+        assert_eq!(cells.retain(odd), 2);
+        assert_eq!(cells, want);
+        cells.rename_classes(|name| (name != "2").then(|| "one".into()));
+        assert_eq!((cells.class_names(), cells.class(0), cells.class(1)), (&["one".to_owned()][..], Some("one"), None));
+        assert_eq!(cells.duplicate_ids(), 0);
+        cells.push(Cell { id: Some("n0".into()), ..cell(1.0, 1.0) }).unwrap();
+        assert_eq!(cells.duplicate_ids(), 1);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum CellsError {
     /// Coordinates that do not belong to this slide at this level.
     #[error(
         "{outside} of {total} cells lie outside of the slide of {size} px (x {x_min:.1} to {x_max:.1}, y {y_min:.1} to \
-         {y_max:.1}): the coordinates look like those of another level or another slide; give level-0 pixels"
+         {y_max:.1}): the coordinates look like those of another level or another slide{suspicion}; give level-0 pixels"
     )]
     OtherLevel {
         /// Cells whose centroid is outside.
@@ -73,6 +73,8 @@ pub enum CellsError {
         y_min: f64,
         /// Greatest y of a centroid.
         y_max: f64,
+        /// What would make them fit, to be read after the message: `; divided by 4 they would fit`. May be empty.
+        suspicion: String,
     },
     /// A call that makes no sense: a value out of its range.
     #[error("{what}: expected {expected}, found {found}")]

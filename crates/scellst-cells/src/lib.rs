@@ -1,8 +1,9 @@
-//! Nuclei in H&E slides: detection, GeoJSON and crops.
+//! Nuclei in H&E slides: detection, everyone's segmentations, and crops.
 //!
 //! * [`detect`] finds nuclei by colour deconvolution, threshold and watershed, in um, tile by tile, with results that do
 //!   not depend on the tiling.
-//! * [`Cells`] holds them column by column; [`read_geojson`] and [`write_geojson`] exchange them with QuPath.
+//! * [`Cells`] holds them column by column; [`read_cells`] reads QuPath's, CellViT's, HEST's, Xenium's and others' (each
+//!   [`Format`] says what is kept), [`write_geojson`], [`write_parquet`] and [`write_csv`] hand them on.
 //! * [`CropStream`] cuts a small picture around every cell, each block of the slide read once.
 //!
 //! ```
@@ -32,11 +33,17 @@ mod cells;
 mod crops;
 mod detect;
 mod error;
-mod geojson;
+mod export;
+mod import;
+mod measurement;
+mod place;
 mod plane;
 
 pub use cells::{Cell, Cells};
 pub use crops::{Border, CropBlock, CropSpec, CropStream, crops};
 pub use detect::{DetectConfig, Progress, detect, detect_in_image, hed};
 pub use error::CellsError;
-pub use geojson::{GeoJsonOptions, GeoJsonWriter, Imported, read_geojson, write_geojson};
+pub use export::{CsvWriter, GeoJsonWriter, write_csv, write_geojson};
+#[cfg(feature = "parquet")]
+pub use export::{ParquetWriter, write_parquet};
+pub use import::{Format, ImportOptions, Imported, OutlineOf, Placement, cells_from_labels, read_cells, read_geojson};

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 use scellst_bags::{Bags, Qc, assign};
-use scellst_cells::{Cells, CropSpec, DetectConfig, GeoJsonOptions, detect, read_geojson};
+use scellst_cells::{Cells, CropSpec, DetectConfig, ImportOptions, detect, read_cells};
 use scellst_embed::Encoder;
 use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
@@ -126,13 +126,19 @@ pub(crate) fn find_cells(
     let cells = match file {
         Some(path) => {
             observer.stage("reading cells");
-            let options = GeoJsonOptions { mpp: slide.mpp().map(|m| m.value), slide: Some(slide.size()) };
-            let read = read_geojson(path, &options)?;
-            if read.outside + read.passed_over > 0 {
-                let (outside, other) = (read.outside, read.passed_over);
+            let options = ImportOptions {
+                mpp: slide.mpp().map(|m| m.value),
+                slide_size: Some(slide.size()),
+                ..ImportOptions::default()
+            };
+            let read = read_cells(path, &options)?;
+            if read.dropped() > 0 {
                 observer.note(&format!(
-                    "{}: {outside} cells outside of the slide and {other} features of other kinds left out",
-                    path.display()
+                    "{}, {}: {} cells outside of the slide and {} others left out",
+                    path.display(),
+                    read.format,
+                    read.outside,
+                    read.dropped() - read.outside
                 ));
             }
             read.cells

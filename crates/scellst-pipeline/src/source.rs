@@ -39,7 +39,7 @@ pub struct SectionSource {
     /// that do not agree with it are refused.
     #[serde(default)]
     pub spot_pitch_um: Option<f64>,
-    /// GeoJSON of cells that somebody has already.
+    /// Cells that somebody has already, in any format that `scellst_cells::read_cells` knows.
     #[serde(default)]
     pub cells: Option<PathBuf>,
 }

@@ -17,6 +17,7 @@ use crate::plane::{LevelPlane, Plane};
 use crate::{Cell, Cells, CellsError};
 
 pub use config::DetectConfig;
+pub(crate) use outline::trace;
 pub use stain::hed;
 
 use grid::{Grid, Window};

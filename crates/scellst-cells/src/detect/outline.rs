@@ -23,7 +23,7 @@ pub(crate) fn outline(start: (i64, i64), inside: impl Fn(i64, i64) -> bool) -> V
 }
 
 /// Corners of the border, one to a unit edge.
-fn trace(start: (i64, i64), inside: impl Fn(i64, i64) -> bool) -> Vec<(i64, i64)> {
+pub(crate) fn trace(start: (i64, i64), inside: impl Fn(i64, i64) -> bool) -> Vec<(i64, i64)> {
     // Directions in clockwise order on the screen: right, down, left, up.
     const MOVES: [(i64, i64); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
     // The pixels left and right of an edge that leaves the corner (x, y) in each direction.

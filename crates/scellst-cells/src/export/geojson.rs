@@ -1,11 +1,10 @@
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
-use super::measurement;
-use crate::{Cell, Cells, CellsError};
+use super::file::NewFile;
+use super::{check, each};
+use crate::{Cell, Cells, CellsError, measurement};
 
 /// Writes all cells; see [`GeoJsonWriter`].
 ///
@@ -13,11 +12,7 @@ use crate::{Cell, Cells, CellsError};
 /// [`CellsError::Io`]; the target is then as it was.
 pub fn write_geojson(path: impl AsRef<Path>, cells: &Cells) -> Result<(), CellsError> {
     let mut writer = GeoJsonWriter::create(path)?;
-    for i in 0..cells.len() {
-        if let Some(cell) = cells.get(i) {
-            writer.write(&cell)?;
-        }
-    }
+    each(cells, |cell| writer.write(cell))?;
     writer.finish()
 }
 
@@ -28,10 +23,10 @@ pub fn write_geojson(path: impl AsRef<Path>, cells: &Cells) -> Result<(), CellsE
 /// is only a temporary file beside it, which a drop removes.
 #[derive(Debug)]
 pub struct GeoJsonWriter {
-    target: PathBuf,
-    temporary: PathBuf,
-    file: Option<BufWriter<File>>,
+    file: NewFile,
     written: usize,
+    /// The feature under way, kept for its room.
+    text: Vec<u8>,
 }
 
 impl GeoJsonWriter {
@@ -40,14 +35,9 @@ impl GeoJsonWriter {
     /// # Errors
     /// [`CellsError::Io`].
     pub fn create(target: impl AsRef<Path>) -> Result<Self, CellsError> {
-        let target = target.as_ref().to_owned();
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".tmp{}", std::process::id()));
-        let temporary = target.with_file_name(name);
-        let file = File::create(&temporary).map_err(|e| CellsError::io(&target, "create", &e))?;
-        let mut writer = Self { target, temporary, file: Some(BufWriter::with_capacity(1 << 16, file)), written: 0 };
-        writer.put(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
-        Ok(writer)
+        let mut file = NewFile::create(target)?;
+        file.put(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
+        Ok(Self { file, written: 0, text: Vec::new() })
     }
 
     /// Adds a cell.
@@ -55,11 +45,7 @@ impl GeoJsonWriter {
     /// # Errors
     /// [`CellsError::Misuse`] for a coordinate that is not finite; [`CellsError::Io`].
     pub fn write(&mut self, cell: &Cell) -> Result<(), CellsError> {
-        let finite = cell.outline.iter().all(|p| p[0].is_finite() && p[1].is_finite());
-        if !cell.centroid.is_finite() || !finite {
-            let found = format!("{:?}", cell.centroid);
-            return Err(CellsError::misuse(format!("cell {}", self.written), "finite coordinates", found));
-        }
+        check(cell, self.written)?;
         let feature = Feature {
             kind: "Feature",
             id: cell.id.as_deref(),
@@ -79,9 +65,10 @@ impl GeoJsonWriter {
                 },
             },
         };
-        let text = serde_json::to_vec(&feature).map_err(|e| CellsError::io(&self.target, "write", &e.into()))?;
-        self.put(if self.written == 0 { b"\n" } else { b",\n" })?;
-        self.put(&text)?;
+        self.text.clear();
+        self.text.extend_from_slice(if self.written == 0 { b"\n" } else { b",\n" });
+        serde_json::to_writer(&mut self.text, &feature).map_err(|e| self.file.failed(&e.into()))?;
+        self.file.put(&self.text)?;
         self.written += 1;
         Ok(())
     }
@@ -91,30 +78,8 @@ impl GeoJsonWriter {
     /// # Errors
     /// [`CellsError::Io`]; the target is then as it was.
     pub fn finish(mut self) -> Result<(), CellsError> {
-        self.put(b"\n]}\n")?;
-        if let Some(file) = &mut self.file {
-            file.flush().map_err(|e| CellsError::io(&self.target, "write", &e))?;
-        }
-        fs::rename(&self.temporary, &self.target)
-            .map_err(|e| CellsError::io(&self.target, "rename its temporary file to it", &e))?;
-        self.file = None;
-        Ok(())
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), CellsError> {
-        match &mut self.file {
-            Some(file) => file.write_all(bytes).map_err(|e| CellsError::io(&self.target, "write", &e)),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for GeoJsonWriter {
-    fn drop(&mut self) {
-        // `finish` takes the file once all went well; otherwise the work was given up.
-        if self.file.take().is_some() {
-            let _ = fs::remove_file(&self.temporary);
-        }
+        self.file.put(b"\n]}\n")?;
+        self.file.finish()
     }
 }
 

@@ -1,0 +1,26 @@
+mod csv;
+mod file;
+mod geojson;
+#[cfg(feature = "parquet")]
+mod parquet;
+
+pub use csv::{CsvWriter, write_csv};
+pub use geojson::{GeoJsonWriter, write_geojson};
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetWriter, write_parquet};
+
+use crate::{Cell, Cells, CellsError};
+
+/// Hands every cell to `write`.
+fn each(cells: &Cells, mut write: impl FnMut(&Cell) -> Result<(), CellsError>) -> Result<(), CellsError> {
+    (0..cells.len()).filter_map(|i| cells.get(i)).try_for_each(|cell| write(&cell))
+}
+
+/// Refuses a cell that no reader would take; `number` is how many went before.
+fn check(cell: &Cell, number: usize) -> Result<(), CellsError> {
+    let finite = cell.outline.iter().flatten().all(|v| v.is_finite());
+    if cell.centroid.is_finite() && finite {
+        return Ok(());
+    }
+    Err(CellsError::misuse(format!("cell {number}"), "finite coordinates", format!("{:?}", cell.centroid)))
+}
