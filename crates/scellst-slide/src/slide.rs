@@ -4,6 +4,7 @@ use std::sync::Arc;
 use image::RgbImage;
 use scellst_types::{LevelIndex, MicronsPerPixel, Size};
 
+use crate::associated::make_names_unique;
 use crate::cache::PieceCache;
 use crate::reader::Reader;
 use crate::source::Source;
@@ -80,6 +81,7 @@ impl Slide {
     }
 
     fn of_reader(path: &Path, (reader, mut about): (Box<dyn Reader>, About), options: &OpenOptions) -> Self {
+        make_names_unique(&mut about.associated);
         if let Some(value) = options.mpp {
             about.mpp.insert(0, Mpp { value, source: MppSource::Caller });
         }

@@ -391,3 +391,23 @@ fn a_real_slide() {
     let level = slide.level(LevelIndex(0)).unwrap();
     assert_eq!(level.tile_size(), Some(Size::new(3968, 64)));
 }
+
+/// The tags of a macro picture and its stream are of different sizes: a little, or of another image.
+#[test]
+fn a_macro_picture_of_another_size() {
+    let stream = jpeg(&picture(40, 16), 0, SamplingFactor::F_1_1);
+    let open_with = |size| {
+        let pages = [Page::level(&picture(64, 64), 40.0, 8).listed(), Page::of(size, -1.0, stream.clone())];
+        open(&pages)
+    };
+    for size in [(41, 15), (40, 16), (39, 17)] {
+        let (slide, _file) = open_with(size);
+        let image = slide.read_associated("macro").unwrap();
+        assert_eq!(image.dimensions(), size);
+        assert_eq!(slide.associated()[0].size, Size::new(size.0, size.1));
+        assert_eq!(image.get_pixel(38, 14), decoded(&stream).get_pixel(38, 14));
+    }
+    let (slide, _file) = open_with((8, 11_024));
+    let error = slide.read_associated("macro").unwrap_err().to_string();
+    assert!(error.contains("8 x 11024") && error.contains("40 x 16"), "{error}");
+}

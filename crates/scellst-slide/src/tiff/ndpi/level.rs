@@ -13,13 +13,17 @@ use super::directory::Page;
 use super::grid::Grid;
 use super::header::Header;
 use super::restarts::Restarts;
-use crate::codec::jpeg;
+use crate::codec::{self, jpeg};
 use crate::source::Source;
 use crate::tiff::page;
 use crate::{Limits, SlideError};
 
 /// The longest side that the header of a JPEG can give: libjpeg's limit, below that of the format.
 const LONGEST_SIDE: u32 = 65_500;
+
+/// The most that the tags' size and the stream's may differ by where both are of one image: a block of
+/// halved chroma.
+const BLOCK: u32 = 16;
 
 /// An image whose stream's header is understood and agrees with the tags.
 #[derive(Debug)]
@@ -70,7 +74,16 @@ impl Level {
 
     /// Decodes the whole of a small image.
     pub(super) fn read_whole(source: &Source, page: &Page, limits: &Limits) -> Result<RgbImage, SlideError> {
-        Self::checked(source, page)?.uncut(source, limits)?.piece(source, 0).map(Arc::unwrap_or_clone)
+        let level = Self::checked(source, page)?;
+        // Of the size that it is listed with; see `uncut`.
+        let size = level.size;
+        let pixels = level.uncut(source, limits)?.piece(source, 0).map(Arc::unwrap_or_clone)?;
+        if pixels.dimensions() == (size.width, size.height) {
+            return Ok(pixels);
+        }
+        let mut image = codec::white(source.path(), &page.directory.name, size)?;
+        image::imageops::replace(&mut image, &pixels, 0, 0);
+        Ok(image)
     }
 
     fn checked(source: &Source, page: &Page) -> Result<Self, SlideError> {
@@ -111,6 +124,11 @@ impl Level {
             let place = format!("{}, JPEG image of {size} px that cannot be cut at restart markers", self.name);
             let hint = "raise Limits::max_tile_bytes, or convert it to a tiled TIFF";
             return Err(SlideError::over_limit(source.path(), place, "bytes", (needed, limits.max_tile_bytes), hint));
+        }
+        // More than a block apart they speak of different images.
+        if size.width.abs_diff(self.size.width) > BLOCK || size.height.abs_diff(self.size.height) > BLOCK {
+            let expected = format!("a frame of {} px, as the tags have it", self.size);
+            return Err(SlideError::broken(source.path(), stream_of(&self.name), expected, size.to_string()));
         }
         (self.size, self.piece) = (size, size);
         Ok(self)
