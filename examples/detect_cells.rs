@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use scellst::cells::{DetectConfig, detect, write_geojson};
+use scellst::cells::{DetectConfig, detect, write_csv, write_geojson, write_parquet};
 use scellst::pipeline::Observer;
 use scellst::report::{OverlayOptions, detection_overlay, save_png};
 use scellst::types::{Point, Rect};
@@ -25,7 +25,7 @@ struct Args {
     /// How
     #[arg(long, default_value = "classical", value_parser = ["classical"])]
     method: String,
-    /// The GeoJSON
+    /// The cells: GeoJSON, or by its ending .parquet (GeoParquet) or .csv (centroids)
     #[arg(long, value_name = "cells.geojson")]
     out: PathBuf,
     /// A picture of the nuclei on the slide
@@ -55,7 +55,11 @@ fn main() -> ExitCode {
         let cells = detect(&slide, &DetectConfig::default(), &|done, total| console.progress(done, total))?;
         console.finish();
         console.note(&format!("{} cells in {:.1} s", cells.len(), begin.elapsed().as_secs_f64()));
-        write_geojson(&args.out, &cells)?;
+        match args.out.extension().and_then(|e| e.to_str()) {
+            Some("parquet") => write_parquet(&args.out, &cells)?,
+            Some("csv") => write_csv(&args.out, &cells)?,
+            _ => write_geojson(&args.out, &cells)?,
+        }
         if let Some(path) = &args.overlay {
             let picture = detection_overlay(&slide, &cells, &OverlayOptions { rect, ..Default::default() })?;
             save_png(&picture, path)?;
