@@ -245,7 +245,7 @@ impl Grid {
         let path = instance.source.path();
         let axis = |at: f64, size: u32, tile: u32| {
             let whole = at.fract() == 0.0 && (1.0..=f64::from(size)).contains(&at);
-            let at = whole.then_some(at as u64 - 1)?;
+            let at = whole.then(|| at as u64 - 1)?;
             Some((at / u64::from(tile), at % u64::from(tile)))
         };
         let found = format!("column {}, row {}", place.column, place.row);
