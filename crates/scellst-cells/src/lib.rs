@@ -4,6 +4,7 @@
 //!   not depend on the tiling.
 //! * [`Cells`] holds them column by column; [`read_cells`] reads QuPath's, CellViT's, HEST's, Xenium's and others' (each
 //!   [`Format`] says what is kept), [`write_geojson`], [`write_parquet`] and [`write_csv`] hand them on.
+//! * [`StainNormaliser`] and [`ColourNormaliser`] give one slide the stain of another.
 //! * [`CropStream`] cuts a small picture around every cell, each block of the slide read once.
 //!
 //! ```
@@ -38,6 +39,7 @@ mod import;
 mod measurement;
 mod place;
 mod plane;
+mod stain;
 
 pub use cells::{Cell, Cells};
 pub use crops::{Border, CropBlock, CropSpec, CropStream, crops};
@@ -47,3 +49,4 @@ pub use export::{CsvWriter, GeoJsonWriter, write_csv, write_geojson};
 #[cfg(feature = "parquet")]
 pub use export::{ParquetWriter, write_parquet};
 pub use import::{Format, ImportOptions, Imported, OutlineOf, Placement, cells_from_labels, read_cells, read_geojson};
+pub use stain::{ColourNormaliser, ColourProfile, MacenkoConfig, StainNormaliser, StainProfile};
