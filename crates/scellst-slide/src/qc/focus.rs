@@ -98,7 +98,7 @@ pub(super) fn blur(slide: &Slide, tissue: &TissueMask) -> Result<Option<Vec<f32>
 /// Details by the pixels of the mask.
 fn details(slide: &Slide, level: &Level<'_>, factor: u32, tissue: &TissueMask) -> Result<Vec<Detail>, SlideError> {
     let step = level.step();
-    let wanted = |tile: &LevelRegion| !level.is_blank(tile) && tissue.touches(&on_slide(tile));
+    let wanted = |tile: &LevelRegion| !level.is_blank(tile) && on_slide(tile).is_some_and(|rect| tissue.touches(&rect));
     let rows = 0..level.size().height.div_ceil(step.height);
     let tiles: Vec<LevelRegion> = rows.flat_map(|row| level.row_of(step, row)).filter(wanted).collect();
     let table = table();
@@ -120,10 +120,10 @@ fn details(slide: &Slide, level: &Level<'_>, factor: u32, tissue: &TissueMask) -
     Ok(details)
 }
 
-fn on_slide(tile: &LevelRegion) -> Rect<Level0> {
+/// Where a tile lies.
+fn on_slide(tile: &LevelRegion) -> Option<Rect<Level0>> {
     let far = tile.to_level0(f64::from(tile.size().width), f64::from(tile.size().height));
-    // A region of a level is finite and not turned around.
-    Rect::new(tile.to_level0(0.0, 0.0), far).unwrap_or_else(|_| unreachable!())
+    Rect::new(tile.to_level0(0.0, 0.0), far).ok()
 }
 
 /// Optical density by the grey value in sixteenths, in steps.
