@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use scellst::cells::{DetectConfig, detect, write_csv, write_geojson, write_parquet};
+use scellst::cells::{DetectConfig, MeasureConfig, detect, measure, write_csv, write_geojson, write_parquet};
 use scellst::pipeline::Observer;
 use scellst::report::{OverlayOptions, detection_overlay, save_png};
 use scellst::types::{Point, Rect};
@@ -28,6 +28,9 @@ struct Args {
     /// The cells: GeoJSON, or by its ending .parquet (GeoParquet) or .csv (centroids)
     #[arg(long, value_name = "cells.geojson")]
     out: PathBuf,
+    /// Measure each nucleus too (size, shape, stain, texture, neighbours): QuPath's measurements, columns of the tables
+    #[arg(long)]
+    measure: bool,
     /// A picture of the nuclei on the slide
     #[arg(long, value_name = "F.png")]
     overlay: Option<PathBuf>,
@@ -52,9 +55,18 @@ fn main() -> ExitCode {
         let slide = common::open_slide(&args.slide, args.mpp)?;
         console.stage("detecting cells");
         let begin = Instant::now();
-        let cells = detect(&slide, &DetectConfig::default(), &|done, total| console.progress(done, total))?;
+        let mut cells = detect(&slide, &DetectConfig::default(), &|done, total| console.progress(done, total))?;
         console.finish();
         console.note(&format!("{} cells in {:.1} s", cells.len(), begin.elapsed().as_secs_f64()));
+        if args.measure {
+            console.stage("measuring cells");
+            let begin = Instant::now();
+            let table =
+                measure(&slide, &cells, &MeasureConfig::default(), &|done, total| console.progress(done, total))?;
+            console.finish();
+            console.note(&format!("{} measures in {:.1} s", table.measures().len(), begin.elapsed().as_secs_f64()));
+            cells.set_measurements(table)?;
+        }
         match args.out.extension().and_then(|e| e.to_str()) {
             Some("parquet") => write_parquet(&args.out, &cells)?,
             Some("csv") => write_csv(&args.out, &cells)?,

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use scellst_types::{CellIndex, Level0, Point, Size};
 
-use crate::CellsError;
+use crate::{CellsError, Measurements};
 
 /// One cell on its way into or out of [`Cells`].
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +56,7 @@ pub struct Cells {
     class_names: Vec<String>,
     class_lookup: HashMap<String, u16>,
     ids: Vec<Id>,
+    measurements: Measurements,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -136,6 +137,24 @@ impl Cells {
         }
     }
 
+    /// What is measured on the cells; a table without columns until it is set.
+    pub fn measurements(&self) -> &Measurements {
+        &self.measurements
+    }
+
+    /// Gives the cells measurements in place of those that they had: a row for each cell, in their order. They go where
+    /// the cells go, through [`Cells::select`] and into every export; a cell that is added later has none (NaN).
+    ///
+    /// # Errors
+    /// [`CellsError::Misuse`] for another number of rows than there are cells.
+    pub fn set_measurements(&mut self, measurements: Measurements) -> Result<(), CellsError> {
+        if measurements.len() != self.len() {
+            return Err(CellsError::misuse("measurements", format!("{} rows", self.len()), measurements.len()));
+        }
+        self.measurements = measurements;
+        Ok(())
+    }
+
     /// Cell `i` by itself.
     pub fn get(&self, i: usize) -> Option<Cell> {
         Some(Cell {
@@ -174,6 +193,7 @@ impl Cells {
             Some(name) => Id::of(name),
             None => Id::Number(index),
         });
+        self.measurements.push_unknown();
         Ok(CellIndex(index))
     }
 
@@ -197,6 +217,7 @@ impl Cells {
             chosen.classes.push(self.classes[i]);
             chosen.ids.push(self.ids[i].clone());
         }
+        chosen.measurements = self.measurements.select(indices.iter().map(|i| i.get()));
         Ok(chosen)
     }
 
@@ -226,6 +247,7 @@ impl Cells {
                 self.classes[kept] = self.classes[i];
                 self.outline_ends[kept] = vertices as u64;
                 self.ids.swap(kept, i);
+                self.measurements.copy_row(i, kept);
                 kept += 1;
             }
             start = end;
@@ -237,6 +259,7 @@ impl Cells {
         self.classes.truncate(kept);
         self.outline_ends.truncate(kept);
         self.ids.truncate(kept);
+        self.measurements.truncate(kept);
         before - kept
     }
 

@@ -5,6 +5,7 @@
 //! * [`Cells`] holds them column by column; [`read_cells`] reads QuPath's, CellViT's, HEST's, Xenium's and others' (each
 //!   [`Format`] says what is kept), [`write_geojson`], [`write_parquet`] and [`write_csv`] hand them on.
 //! * [`StainNormaliser`] and [`ColourNormaliser`] give one slide the stain of another.
+//! * [`measure`] gives every cell its size, shape, stain, texture and neighbourhood, as scikit-image defines them.
 //! * [`CropStream`] cuts a small picture around every cell, each block of the slide read once.
 //!
 //! ```
@@ -37,6 +38,7 @@ mod error;
 mod export;
 mod import;
 mod measurement;
+mod morphometry;
 mod place;
 mod plane;
 mod stain;
@@ -49,4 +51,6 @@ pub use export::{CsvWriter, GeoJsonWriter, write_csv, write_geojson};
 #[cfg(feature = "parquet")]
 pub use export::{ParquetWriter, write_parquet};
 pub use import::{Format, ImportOptions, Imported, OutlineOf, Placement, cells_from_labels, read_cells, read_geojson};
+pub use measurement::{Measure, Measurements};
+pub use morphometry::{MeasureConfig, RegionShape, Texture, measure, measure_outlines};
 pub use stain::{ColourNormaliser, ColourProfile, MacenkoConfig, StainNormaliser, StainProfile};

@@ -12,8 +12,9 @@ use crate::plane::{LevelPlane, Plane};
 
 /// Side of the blocks that cells are grouped by, pixels of the level that is read.
 const BLOCK_PX: f64 = 1024.0;
-/// A delivered block holds at most so many crops.
+/// A delivered block holds at most so many crops, and bytes if that is of more than one.
 const MOST_CELLS: usize = 1024;
+const MOST_BYTES: usize = 32 << 20;
 
 /// Crops of cells that lie close together.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,9 +91,7 @@ impl<'a> CropStream<'a> {
     ) -> Result<(), E> {
         self.ready.drain(..).try_for_each(&work)?;
         let worker = &self.worker;
-        Vec::from(self.waiting)
-            .into_par_iter()
-            .try_for_each(|cells| worker.run(&cells)?.into_iter().try_for_each(&work))
+        Vec::from(self.waiting).into_par_iter().try_for_each(|cells| worker.run(&cells, &mut |block| work(block)))
     }
 }
 
@@ -103,7 +102,15 @@ impl Iterator for CropStream<'_> {
         if self.ready.is_empty() {
             let some = self.waiting.len().min(2 * rayon::current_num_threads());
             let batch: Vec<_> = self.waiting.drain(..some).collect();
-            let done: Result<Vec<_>, _> = batch.par_iter().map(|cells| self.worker.run(cells)).collect();
+            let all = |cells: &Vec<CellIndex>| {
+                let mut blocks = Vec::new();
+                self.worker.run(cells, &mut |block| {
+                    blocks.push(block);
+                    Ok::<(), CellsError>(())
+                })?;
+                Ok(blocks)
+            };
+            let done: Result<Vec<_>, CellsError> = batch.par_iter().map(all).collect();
             match done {
                 Ok(blocks) => self.ready.extend(blocks.into_iter().flatten()),
                 Err(error) => {
@@ -120,27 +127,31 @@ impl Iterator for CropStream<'_> {
 }
 
 impl Worker<'_> {
-    /// All crops of a block.
-    fn run(&self, cells: &[CellIndex]) -> Result<Vec<CropBlock>, CellsError> {
+    /// Hands on all crops of a square, so many at a time.
+    fn run<E: From<CellsError>>(
+        &self,
+        cells: &[CellIndex],
+        take: &mut dyn FnMut(CropBlock) -> Result<(), E>,
+    ) -> Result<(), E> {
         let hull = |a: &std::ops::Range<i64>, b: &std::ops::Range<i64>| a.start.min(b.start)..a.end.max(b.end);
         let needs = |c: &CellIndex| self.sampler.needs(self.centroids[c.get()]);
         let whole = cells.iter().map(needs).reduce(|a, b| (hull(&a.0, &b.0), hull(&a.1, &b.1)));
-        let Some((x, y)) = whole else { return Ok(Vec::new()) };
+        let Some((x, y)) = whole else { return Ok(()) };
         let size = Size::new((x.end - x.start) as u32, (y.end - y.start) as u32);
         let image = self.plane.read(x.start as u32, y.start as u32, size)?;
         let area = Area { x: x.start, y: y.start, image };
         let mut scratch = Scratch::default();
         let bytes = self.side * self.side * 3;
-        let cut = |cells: &[CellIndex]| {
+        for cells in cells.chunks((MOST_BYTES / bytes).clamp(1, MOST_CELLS)) {
             let mut crops = Array4::zeros((cells.len(), self.side, self.side, 3));
             if let Some(pixels) = crops.as_slice_mut() {
                 for (cell, out) in cells.iter().zip(pixels.chunks_exact_mut(bytes)) {
                     self.sampler.cut(self.centroids[cell.get()], &area, &mut scratch, out);
                 }
             }
-            CropBlock { cells: cells.to_vec(), crops }
-        };
-        Ok(cells.chunks(MOST_CELLS).map(cut).collect())
+            take(CropBlock { cells: cells.to_vec(), crops })?;
+        }
+        Ok(())
     }
 }
 

@@ -3,24 +3,27 @@ use std::path::Path;
 
 use super::file::NewFile;
 use super::{check, each};
-use crate::{Cell, Cells, CellsError};
+use crate::measurement::check_row;
+use crate::{Cell, Cells, CellsError, Measure};
 
 /// Writes all cells; see [`CsvWriter`].
 ///
 /// # Errors
 /// [`CellsError::Io`]; the target is then as it was.
 pub fn write_csv(path: impl AsRef<Path>, cells: &Cells) -> Result<(), CellsError> {
-    let mut writer = CsvWriter::create(path)?;
-    each(cells, |cell| writer.write(cell))?;
+    let mut writer = CsvWriter::create_with(path, cells.measurements().measures())?;
+    each(cells, |cell, values| writer.write_with(cell, values))?;
     writer.finish()
 }
 
 /// Writes a table of centroids one cell at a time: `id,x,y,class,score,area_um2`, with x and y in level-0 px to the last
-/// bit and no outlines. A class or an area that is not known is left empty. The file appears on [`CsvWriter::finish`].
+/// bit and no outlines, then a column for each measure. What is not known is left empty. The file appears on
+/// [`CsvWriter::finish`].
 #[derive(Debug)]
 pub struct CsvWriter {
     file: NewFile,
     written: usize,
+    measures: usize,
     line: String,
 }
 
@@ -30,9 +33,23 @@ impl CsvWriter {
     /// # Errors
     /// [`CellsError::Io`].
     pub fn create(target: impl AsRef<Path>) -> Result<Self, CellsError> {
+        Self::create_with(target, &[])
+    }
+
+    /// As [`CsvWriter::create`] for cells with measurements.
+    ///
+    /// # Errors
+    /// [`CellsError::Io`].
+    pub fn create_with(target: impl AsRef<Path>, measures: &[Measure]) -> Result<Self, CellsError> {
         let mut file = NewFile::create(target)?;
-        file.put(b"id,x,y,class,score,area_um2\n")?;
-        Ok(Self { file, written: 0, line: String::new() })
+        let mut line = String::from("id,x,y,class,score,area_um2");
+        for measure in measures {
+            line.push(',');
+            quote(&measure.column, &mut line);
+        }
+        line.push('\n');
+        file.put(line.as_bytes())?;
+        Ok(Self { file, written: 0, measures: measures.len(), line })
     }
 
     /// Adds a cell; one without an id is called by its number, as in [`Cells`].
@@ -40,6 +57,15 @@ impl CsvWriter {
     /// # Errors
     /// [`CellsError::Misuse`] for a coordinate that is not finite; [`CellsError::Io`].
     pub fn write(&mut self, cell: &Cell) -> Result<(), CellsError> {
+        self.write_with(cell, &[])
+    }
+
+    /// As [`CsvWriter::write`] with the values of the measures, in their order.
+    ///
+    /// # Errors
+    /// As [`CsvWriter::write`], and [`CellsError::Misuse`] for another number of values than measures.
+    pub fn write_with(&mut self, cell: &Cell, values: &[f32]) -> Result<(), CellsError> {
+        check_row(values, self.measures)?;
         check(cell, self.written)?;
         self.line.clear();
         match &cell.id {
@@ -54,6 +80,12 @@ impl CsvWriter {
         let _ = write!(self.line, ",{:?},", cell.score);
         if cell.area_um2.is_finite() {
             let _ = write!(self.line, "{:?}", cell.area_um2);
+        }
+        for value in values {
+            self.line.push(',');
+            if value.is_finite() {
+                let _ = write!(self.line, "{value:?}");
+            }
         }
         self.line.push('\n');
         self.file.put(self.line.as_bytes())?;

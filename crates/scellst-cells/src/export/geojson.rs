@@ -4,20 +4,22 @@ use serde::{Serialize, Serializer};
 
 use super::file::NewFile;
 use super::{check, each};
-use crate::{Cell, Cells, CellsError, measurement};
+use crate::measurement::check_row;
+use crate::{Cell, Cells, CellsError, Measure, measurement};
 
 /// Writes all cells; see [`GeoJsonWriter`].
 ///
 /// # Errors
 /// [`CellsError::Io`]; the target is then as it was.
 pub fn write_geojson(path: impl AsRef<Path>, cells: &Cells) -> Result<(), CellsError> {
-    let mut writer = GeoJsonWriter::create(path)?;
-    each(cells, |cell| writer.write(cell))?;
+    let mut writer = GeoJsonWriter::create_with(path, cells.measurements().measures())?;
+    each(cells, |cell, values| writer.write_with(cell, values))?;
     writer.finish()
 }
 
 /// Writes a GeoJSON FeatureCollection one cell at a time, as QuPath shows detections: closed polygons in level-0 px (a
-/// point where there is no outline), `classification.name`, and as measurements area, score and centroid.
+/// point where there is no outline), `classification.name`, and as measurements area, score, centroid and the
+/// given measures by their labels; what is not known is left out.
 ///
 /// The file appears under its name on [`GeoJsonWriter::finish`]; until then, and if the writer is dropped before, there
 /// is only a temporary file beside it, which a drop removes.
@@ -25,6 +27,7 @@ pub fn write_geojson(path: impl AsRef<Path>, cells: &Cells) -> Result<(), CellsE
 pub struct GeoJsonWriter {
     file: NewFile,
     written: usize,
+    labels: Vec<String>,
     /// The feature under way, kept for its room.
     text: Vec<u8>,
 }
@@ -35,9 +38,18 @@ impl GeoJsonWriter {
     /// # Errors
     /// [`CellsError::Io`].
     pub fn create(target: impl AsRef<Path>) -> Result<Self, CellsError> {
+        Self::create_with(target, &[])
+    }
+
+    /// As [`GeoJsonWriter::create`] for cells with measurements.
+    ///
+    /// # Errors
+    /// [`CellsError::Io`].
+    pub fn create_with(target: impl AsRef<Path>, measures: &[Measure]) -> Result<Self, CellsError> {
         let mut file = NewFile::create(target)?;
         file.put(b"{\"type\":\"FeatureCollection\",\"features\":[")?;
-        Ok(Self { file, written: 0, text: Vec::new() })
+        let labels = measures.iter().map(|m| m.label.clone().into_owned()).collect();
+        Ok(Self { file, written: 0, labels, text: Vec::new() })
     }
 
     /// Adds a cell.
@@ -45,6 +57,15 @@ impl GeoJsonWriter {
     /// # Errors
     /// [`CellsError::Misuse`] for a coordinate that is not finite; [`CellsError::Io`].
     pub fn write(&mut self, cell: &Cell) -> Result<(), CellsError> {
+        self.write_with(cell, &[])
+    }
+
+    /// As [`GeoJsonWriter::write`] with the values of the measures, in their order.
+    ///
+    /// # Errors
+    /// As [`GeoJsonWriter::write`], and [`CellsError::Misuse`] for another number of values than measures.
+    pub fn write_with(&mut self, cell: &Cell, values: &[f32]) -> Result<(), CellsError> {
+        check_row(values, self.labels.len())?;
         check(cell, self.written)?;
         let feature = Feature {
             kind: "Feature",
@@ -62,6 +83,7 @@ impl GeoJsonWriter {
                     score: cell.score,
                     x: cell.centroid.x,
                     y: cell.centroid.y,
+                    more: self.labels.iter().map(String::as_str).zip(values.iter().copied()).collect(),
                 },
             },
         };
@@ -115,7 +137,7 @@ struct Properties<'a> {
     object_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     classification: Option<Classification<'a>>,
-    measurements: Measurements,
+    measurements: Measurements<'a>,
 }
 
 #[derive(Serialize)]
@@ -124,14 +146,15 @@ struct Classification<'a> {
 }
 
 /// Named by [`measurement`]'s constants.
-struct Measurements {
+struct Measurements<'a> {
     area: Option<f32>,
     score: f32,
     x: f64,
     y: f64,
+    more: Vec<(&'a str, f32)>,
 }
 
-impl Serialize for Measurements {
+impl Serialize for Measurements<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
         let mut map = serializer.serialize_map(None)?;
@@ -141,6 +164,9 @@ impl Serialize for Measurements {
         map.serialize_entry(measurement::SCORE, &self.score)?;
         map.serialize_entry(measurement::CENTROID_X, &self.x)?;
         map.serialize_entry(measurement::CENTROID_Y, &self.y)?;
+        for (label, value) in self.more.iter().filter(|(_, v)| v.is_finite()) {
+            map.serialize_entry(label, value)?;
+        }
         map.end()
     }
 }

@@ -11,9 +11,10 @@ pub use parquet::{ParquetWriter, write_parquet};
 
 use crate::{Cell, Cells, CellsError};
 
-/// Hands every cell to `write`.
-fn each(cells: &Cells, mut write: impl FnMut(&Cell) -> Result<(), CellsError>) -> Result<(), CellsError> {
-    (0..cells.len()).filter_map(|i| cells.get(i)).try_for_each(|cell| write(&cell))
+/// Hands every cell and its measurements to `write`.
+fn each(cells: &Cells, mut write: impl FnMut(&Cell, &[f32]) -> Result<(), CellsError>) -> Result<(), CellsError> {
+    let measured = cells.measurements();
+    (0..cells.len()).filter_map(|i| Some((i, cells.get(i)?))).try_for_each(|(i, cell)| write(&cell, measured.row(i)))
 }
 
 /// Refuses a cell that no reader would take; `number` is how many went before.
