@@ -6,7 +6,8 @@
 //!   [`Format`] says what is kept), [`write_geojson`], [`write_parquet`] and [`write_csv`] hand them on.
 //! * [`StainNormaliser`] and [`ColourNormaliser`] give one slide the stain of another.
 //! * [`measure`] gives every cell its size, shape, stain, texture and neighbourhood, as scikit-image defines them.
-//! * [`CropStream`] cuts a small picture around every cell, each block of the slide read once.
+//! * [`CropStream`] cuts a small picture around every cell, each block of the slide read once; [`NpyCropWriter`]
+//!   keeps them for numpy.
 //!
 //! ```
 //! use scellst_cells::{DetectConfig, detect_in_image};
@@ -47,7 +48,7 @@ pub use cells::{Cell, Cells};
 pub use crops::{Border, CropBlock, CropSpec, CropStream, crops};
 pub use detect::{DetectConfig, Progress, detect, detect_in_image, hed};
 pub use error::CellsError;
-pub use export::{CsvWriter, GeoJsonWriter, write_csv, write_geojson};
+pub use export::{CsvWriter, GeoJsonWriter, NpyCropWriter, write_csv, write_geojson};
 #[cfg(feature = "parquet")]
 pub use export::{ParquetWriter, write_parquet};
 pub use import::{Format, ImportOptions, Imported, OutlineOf, Placement, cells_from_labels, read_cells, read_geojson};

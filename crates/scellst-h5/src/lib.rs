@@ -3,6 +3,7 @@
 //! * [`read_h5ad`]: a section as sparse counts, the spots' centres and diameter.
 //! * [`read_matrix`], [`MatrixReader`]: predictions and truths, dense, whole or by blocks of rows.
 //! * [`PredictionWriter`]: predictions, row by row, memory flat in the number of cells.
+//! * [`CropsWriter`]: pictures of cells in the layout of HEST's and sCellST's patches.
 //! * [`write_section`]: a section in the HEST layout.
 //!
 //! Everything that is written here opens in Python's anndata (0.10 to 0.12) with stock h5py:
@@ -46,6 +47,7 @@
 
 mod atomic;
 mod columns;
+mod crops;
 mod dataset;
 mod elements;
 mod error;
@@ -61,6 +63,7 @@ mod write_predictions;
 mod write_section;
 
 pub use columns::{Column, Compression};
+pub use crops::{CropsHeader, CropsWriter, cell_label};
 pub use error::H5Error;
 pub use frame::Columns;
 pub use limits::ReadLimits;

@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::CellsError;
@@ -11,6 +11,8 @@ pub(super) struct NewFile {
     target: PathBuf,
     temporary: PathBuf,
     file: Option<BufWriter<File>>,
+    /// Where the next byte goes.
+    at: u64,
 }
 
 impl NewFile {
@@ -20,7 +22,7 @@ impl NewFile {
         name.push(format!(".tmp{}", std::process::id()));
         let temporary = target.with_file_name(name);
         let file = File::create(&temporary).map_err(|e| CellsError::io(&target, "create", &e))?;
-        Ok(Self { target, temporary, file: Some(BufWriter::with_capacity(1 << 16, file)) })
+        Ok(Self { target, temporary, file: Some(BufWriter::with_capacity(1 << 16, file)), at: 0 })
     }
 
     #[cfg(feature = "parquet")]
@@ -36,6 +38,15 @@ impl NewFile {
         self.write_all(bytes).map_err(|e| self.failed(&e))
     }
 
+    /// Goes to a place, which may be beyond the end; costs nothing if it is there.
+    pub(super) fn seek(&mut self, to: u64) -> Result<(), CellsError> {
+        if self.at != to {
+            let moved = self.file.as_mut().map_or(Ok(to), |f| f.seek(SeekFrom::Start(to)));
+            self.at = moved.map_err(|e| self.failed(&e))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn finish(mut self) -> Result<(), CellsError> {
         self.flush().map_err(|e| self.failed(&e))?;
         fs::rename(&self.temporary, &self.target)
@@ -47,7 +58,9 @@ impl NewFile {
 
 impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.as_mut().map_or(Ok(bytes.len()), |f| f.write(bytes))
+        let written = self.file.as_mut().map_or(Ok(bytes.len()), |f| f.write(bytes))?;
+        self.at += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,11 +1,13 @@
 mod csv;
 mod file;
 mod geojson;
+mod npy;
 #[cfg(feature = "parquet")]
 mod parquet;
 
 pub use csv::{CsvWriter, write_csv};
 pub use geojson::{GeoJsonWriter, write_geojson};
+pub use npy::NpyCropWriter;
 #[cfg(feature = "parquet")]
 pub use parquet::{ParquetWriter, write_parquet};
 
