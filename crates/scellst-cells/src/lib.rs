@@ -4,7 +4,8 @@
 //!   not depend on the tiling.
 //! * [`Cells`] holds them column by column; [`read_cells`] reads QuPath's, CellViT's, HEST's, Xenium's and others' (each
 //!   [`Format`] says what is kept), [`write_geojson`], [`write_parquet`] and [`write_csv`] hand them on.
-//! * [`StainNormaliser`] and [`ColourNormaliser`] give one slide the stain of another.
+//! * [`StainTarget`] gives every slide the stain of one, by [`StainNormaliser`] (Macenko, Vahadane) or
+//!   [`ColourNormaliser`] (Reinhard).
 //! * [`measure`] gives every cell its size, shape, stain, texture and neighbourhood, as scikit-image defines them.
 //! * [`CropStream`] cuts a small picture around every cell, each block of the slide read once; [`NpyCropWriter`]
 //!   keeps them for numpy.
@@ -54,4 +55,7 @@ pub use export::{ParquetWriter, write_parquet};
 pub use import::{Format, ImportOptions, Imported, OutlineOf, Placement, cells_from_labels, read_cells, read_geojson};
 pub use measurement::{Measure, Measurements};
 pub use morphometry::{MeasureConfig, RegionShape, Texture, measure, measure_outlines};
-pub use stain::{ColourNormaliser, ColourProfile, MacenkoConfig, StainNormaliser, StainProfile};
+pub use stain::{
+    ColourNormaliser, ColourProfile, MacenkoConfig, Normaliser, StainMethod, StainNormaliser, StainProfile,
+    StainTarget, VahadaneConfig,
+};

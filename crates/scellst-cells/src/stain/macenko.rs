@@ -3,6 +3,7 @@ use scellst_slide::Slide;
 use serde::{Deserialize, Serialize};
 
 use super::sample;
+use super::vahadane::VahadaneConfig;
 use crate::CellsError;
 
 /// How stains are found (Macenko et al., ISBI 2009, doi 10.1109/ISBI.2009.5193250).
@@ -55,7 +56,7 @@ pub struct StainProfile {
 }
 
 /// Fewer stained pixels say nothing of a stain.
-const FEWEST: usize = 100;
+pub(super) const FEWEST: usize = 100;
 
 impl StainProfile {
     /// A target that much published work shares: the vectors and strengths that come with Macenko's method as it is
@@ -111,18 +112,18 @@ impl StainProfile {
     }
 
     /// That it can be a profile: vectors apart and not of zero length, strengths positive and finite.
-    fn check(&self) -> Result<(), CellsError> {
+    pub(super) fn check(&self) -> Result<(), CellsError> {
         let sound = self.strengths.iter().all(|s| s.is_finite() && *s > 0.0) && unmixing(&self.vectors).is_some();
         if sound { Ok(()) } else { Err(one_stain()) }
     }
 }
 
-fn one_stain() -> CellsError {
+pub(super) fn one_stain() -> CellsError {
     CellsError::misuse("stains", "two that differ, of positive strength", "one colour: is it H&E?")
 }
 
 /// The direction of the most variance, and the one of most beside it; both so that their sum is not negative.
-fn plane(stained: &[Vector3<f64>]) -> Result<(Vector3<f64>, Vector3<f64>), CellsError> {
+pub(super) fn plane(stained: &[Vector3<f64>]) -> Result<(Vector3<f64>, Vector3<f64>), CellsError> {
     let n = stained.len() as f64;
     let mean = stained.iter().sum::<Vector3<f64>>() / n;
     let scatter: Matrix3<f64> = stained.iter().map(|od| (od - mean) * (od - mean).transpose()).sum();
@@ -152,12 +153,12 @@ fn unmixing(vectors: &[[f64; 3]; 2]) -> Option<Matrix2x3<f64>> {
 }
 
 /// Density of every value.
-fn densities(white: f64) -> [f64; 256] {
+pub(super) fn densities(white: f64) -> [f64; 256] {
     std::array::from_fn(|v| -((v as f64 + 1.0) / white).ln())
 }
 
 /// As numpy's: linear between the nearest. `q` from 0 to 100; reorders the values, of which there is one at least.
-fn percentile(values: &mut [f64], q: f64) -> f64 {
+pub(super) fn percentile(values: &mut [f64], q: f64) -> f64 {
     let at = q / 100.0 * (values.len() - 1) as f64;
     let (_, &mut low, above) = values.select_nth_unstable_by(at as usize, f64::total_cmp);
     let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
@@ -182,6 +183,8 @@ fn percentile(values: &mut [f64], q: f64) -> f64 {
 pub struct StainNormaliser {
     /// From densities to densities.
     map: [[f32; 3]; 3],
+    /// In place of the map, where amounts may not be negative.
+    cone: Option<ConeMap>,
     density: [f32; 256],
     /// The value of every density from [`LIGHTEST`], in steps of 1 / [`STEPS`].
     value: Vec<u8>,
@@ -193,6 +196,32 @@ const STEPS: f32 = 4096.0;
 const LIGHTEST: f32 = -6.0;
 const DARKEST: f32 = 6.0;
 
+/// From densities to amounts that are not negative, and to densities again.
+#[derive(Debug, Clone)]
+struct ConeMap {
+    /// Densities to the two amounts, and to what each would be alone.
+    both: [[f32; 3]; 2],
+    alone: [[f32; 3]; 2],
+    /// Squared lengths of the colours.
+    lengths: [f32; 2],
+    /// The target's colours, each by the ratio of strengths.
+    colours: [[f32; 3]; 2],
+}
+
+impl ConeMap {
+    /// Exact, since of two amounts none, one or both are 0.
+    fn apply(&self, od: [f32; 3]) -> [f32; 3] {
+        let dot = |row: &[f32; 3]| row[0] * od[0] + row[1] * od[1] + row[2] * od[2];
+        let mut amounts = [dot(&self.both[0]), dot(&self.both[1])];
+        if amounts[0] < 0.0 || amounts[1] < 0.0 {
+            let alone = [dot(&self.alone[0]).max(0.0), dot(&self.alone[1]).max(0.0)];
+            let saved = |k: usize| alone[k] * alone[k] * self.lengths[k];
+            amounts = if saved(0) >= saved(1) { [alone[0], 0.0] } else { [0.0, alone[1]] };
+        }
+        std::array::from_fn(|c| amounts[0] * self.colours[0][c] + amounts[1] * self.colours[1][c])
+    }
+}
+
 impl StainNormaliser {
     /// From a slide's stains to a target's.
     ///
@@ -200,19 +229,44 @@ impl StainNormaliser {
     /// [`CellsError::Misuse`] for profiles whose two stains are one, or strengths that are not positive.
     pub fn new(from: &StainProfile, to: &StainProfile, config: &MacenkoConfig) -> Result<Self, CellsError> {
         config.check()?;
+        Self::of(from, to, config.white)
+    }
+
+    /// As [`StainNormaliser::new`] with amounts that are not negative (the least squared error among those), as Vahadane's
+    /// method has it: no pixel becomes lighter than glass. For profiles of [`StainProfile::vahadane`].
+    ///
+    /// # Errors
+    /// As [`StainNormaliser::new`].
+    pub fn non_negative(from: &StainProfile, to: &StainProfile, config: &VahadaneConfig) -> Result<Self, CellsError> {
+        config.check()?;
+        let linear = Self::of(from, to, config.white)?;
+        let unmix = unmixing(&from.vectors).ok_or_else(one_stain)?;
+        let lengths = from.vectors.map(|v| v.iter().map(|x| x * x).sum::<f64>());
+        let single = |v: [f64; 3]| v.map(|x| x as f32);
+        let cone = ConeMap {
+            both: std::array::from_fn(|k| std::array::from_fn(|c| unmix[(k, c)] as f32)),
+            alone: std::array::from_fn(|k| single(from.vectors[k].map(|x| x / lengths[k]))),
+            lengths: lengths.map(|l| l as f32),
+            colours: std::array::from_fn(|k| single(to.vectors[k].map(|x| x * to.strengths[k] / from.strengths[k]))),
+        };
+        Ok(Self { cone: Some(cone), ..linear })
+    }
+
+    fn of(from: &StainProfile, to: &StainProfile, white: f64) -> Result<Self, CellsError> {
         from.check()?;
         to.check()?;
         let unmix = unmixing(&from.vectors).ok_or_else(one_stain)?;
         let scaled = |s: usize| Vector3::from(to.vectors[s]) * (to.strengths[s] / from.strengths[s]);
         let map = Matrix3x2::from_columns(&[scaled(0), scaled(1)]) * unmix;
-        let white = config.white as f32;
+        let glass = white as f32;
         let value = |i: usize| {
             let density = i as f32 / STEPS + LIGHTEST;
-            (white * (-density).exp() - 1.0).round().clamp(0.0, 255.0) as u8
+            (glass * (-density).exp() - 1.0).round().clamp(0.0, 255.0) as u8
         };
         Ok(Self {
             map: std::array::from_fn(|r| std::array::from_fn(|c| map[(r, c)] as f32)),
-            density: densities(config.white).map(|d| d as f32),
+            cone: None,
+            density: densities(white).map(|d| d as f32),
             value: (0..((DARKEST - LIGHTEST) * STEPS) as usize).map(value).collect(),
         })
     }
@@ -221,8 +275,11 @@ impl StainNormaliser {
     pub fn apply(&self, rgb: &mut [u8]) {
         for pixel in rgb.chunks_exact_mut(3) {
             let od = [pixel[0], pixel[1], pixel[2]].map(|v| self.density[usize::from(v)]);
-            for (value, row) in pixel.iter_mut().zip(&self.map) {
-                let density = row[0] * od[0] + row[1] * od[1] + row[2] * od[2];
+            let densities = match &self.cone {
+                None => self.map.map(|row| row[0] * od[0] + row[1] * od[1] + row[2] * od[2]),
+                Some(cone) => cone.apply(od),
+            };
+            for (value, density) in pixel.iter_mut().zip(densities) {
                 // `as` cuts off below 0.
                 let step = ((density - LIGHTEST) * STEPS + 0.5) as usize;
                 *value = self.value[step.min(self.value.len() - 1)];
