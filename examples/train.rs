@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use scellst::cells::{StainMethod, StainTarget};
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::TrainConfig;
 use scellst::pipeline::{
@@ -59,6 +60,9 @@ struct Args {
     /// Give the features to the network as the encoder made them, as the published code does
     #[arg(long)]
     raw_features: bool,
+    /// Bring the stain of every slide to that of the first section: macenko, vahadane or reinhard
+    #[arg(long, value_name = "METHOD")]
+    stain: Option<StainMethod>,
     /// Of weights, dropout and splits
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -107,7 +111,11 @@ fn main() -> ExitCode {
         let console = common::Console::default();
         let begin = Instant::now();
         let filter = if args.no_filter { FilterConfig::none() } else { FilterConfig::default() };
-        let prepared_as = PrepareOptions { filter, ..PrepareOptions::default() };
+        let stain = match (args.stain, sources.first()) {
+            (Some(method), Some(first)) => Some(StainTarget::of_slide(&first.open_slide()?, method)?),
+            _ => None,
+        };
+        let prepared_as = PrepareOptions { filter, stain, ..PrepareOptions::default() };
         let mut sections = Vec::new();
         for source in &sources {
             let section = prepare(load_section(source)?, &prepared_as, encoder.as_ref(), &console)

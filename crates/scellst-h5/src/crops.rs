@@ -2,7 +2,7 @@ use std::path::Path;
 
 use hdf5::Dataset;
 use hdf5::types::VarLenUnicode;
-use ndarray::{Array2, ArrayView4, Axis, s};
+use ndarray::{Array2, ArrayView4, Axis};
 use scellst_types::{CellIndex, Level0, MicronsPerPixel, Point};
 
 use crate::atomic::NewFile;
@@ -235,7 +235,7 @@ fn write_texts<'t>(
             .map(|i| text(i).parse().map_err(|_| hdf5::Error::from(format!("a text with a NUL: row {i}").as_str())))
             .collect::<Result<_, _>>()?;
         let texts = ndarray::Array1::from(texts);
-        column.write_slice(texts.view().insert_axis(Axis(1)), s![start..end, ..])?;
+        column.write_slice(texts.view().insert_axis(Axis(1)), (start..end, 0..1))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use scellst_cells::{CropSpec, DetectConfig};
+use scellst_cells::{CropSpec, DetectConfig, StainTarget};
 use scellst_embed::{EmbedError, Encoder, EncoderSpec};
 use scellst_expr::{FilterConfig, GeneRanges, GeneSelection, Scaling};
 use scellst_model::{MilModel, ModelShape, TrainConfig};
@@ -13,6 +13,8 @@ use crate::{PipelineError, Scored};
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
 const VERSION: u32 = 1;
+/// Of bundles that say `stain`, which programs of version 1 would pass over.
+const WITH_STAIN: u32 = 2;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
 const ENCODER_WEIGHTS: &str = "encoder.safetensors";
@@ -52,6 +54,9 @@ pub struct Manifest {
     pub encoder: EncoderSpec,
     /// What they are seen in.
     pub crop: CropSpec,
+    /// What the stain of every slide is brought to before that; absent if crops are as the slide is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stain: Option<StainTarget>,
     /// What finds them.
     pub detect: DetectConfig,
     /// Which genes and spots took part in training.
@@ -112,8 +117,8 @@ pub struct SectionRecord {
 
 impl Manifest {
     /// The two fields that say what a file is.
-    pub(crate) fn header() -> (String, u32) {
-        (FORMAT.to_owned(), VERSION)
+    pub(crate) fn header(stain: bool) -> (String, u32) {
+        (FORMAT.to_owned(), if stain { WITH_STAIN } else { VERSION })
     }
 
     fn check(&self, path: &Path) -> Result<(), PipelineError> {
@@ -260,10 +265,10 @@ impl Bundle {
         }
         let head: Head =
             serde_json::from_slice(&bytes).map_err(|e| wrong(format!("no manifest of a model bundle: {e}")))?;
-        if (head.format.as_str(), head.version) != (FORMAT, VERSION) {
+        if head.format != FORMAT || !(VERSION..=WITH_STAIN).contains(&head.version) {
             return Err(PipelineError::BundleVersion {
                 path: folder.to_owned(),
-                expected: format!("{FORMAT} {VERSION}"),
+                expected: format!("{FORMAT} {VERSION} or {WITH_STAIN}"),
                 found: format!("{} {}", head.format, head.version),
             });
         }

@@ -44,7 +44,7 @@ pub use device::parse_device;
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]
 pub use evaluate::{EvaluateOptions, Evaluation, Pooling, evaluate};
-pub use features::embed_cells;
+pub use features::{embed_cells, embed_cells_normalised};
 #[cfg(feature = "h5ad")]
 pub use load::load_section;
 pub use observe::{Observer, Quiet};

@@ -2,12 +2,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use scellst_cells::Cells;
+use scellst_cells::{Cells, Normaliser};
 use scellst_embed::Encoder;
 use scellst_slide::Slide;
 
 use crate::prepare::find_cells;
-use crate::{Bundle, Observer, PipelineError, embed_cells};
+use crate::{Bundle, Observer, PipelineError, embed_cells_normalised};
 
 /// Cells that are cropped, embedded and predicted at a time: what memory depends on.
 const BLOCK: usize = 16_384;
@@ -25,6 +25,8 @@ pub struct Predicted<'a> {
     slide: &'a Slide,
     encoder: Box<dyn Encoder>,
     cells: Cells,
+    /// Where the model was trained on normalised crops.
+    stain: Option<Normaliser>,
 }
 
 /// Finds the cells of a slide (or takes the given ones) and makes ready to predict them. Needs no transcriptomics.
@@ -43,7 +45,8 @@ pub fn predict<'a>(
     let encoder = bundle.open_encoder(options.encoder_weights.as_deref(), bundle.model().device())?;
     let cells = find_cells(slide, cells, &bundle.manifest().detect, observer)?;
     observer.note(&format!("{} cells", cells.len()));
-    Ok(Predicted { bundle, slide, encoder, cells })
+    let stain = bundle.manifest().stain.as_ref().map(|target| target.normaliser(slide)).transpose()?;
+    Ok(Predicted { bundle, slide, encoder, cells, stain })
 }
 
 impl Predicted<'_> {
@@ -59,7 +62,8 @@ impl Predicted<'_> {
     pub fn rows(&self, cells: Range<usize>, observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         let places = &self.cells.centroids()[cells];
         let manifest = self.bundle.manifest();
-        let features = embed_cells(self.slide, places, &manifest.crop, self.encoder.as_ref(), observer)?;
+        let (stain, encoder) = (self.stain.as_ref(), self.encoder.as_ref());
+        let features = embed_cells_normalised(self.slide, places, &manifest.crop, stain, encoder, observer)?;
         let mut values = self.bundle.model().predict_cells(features.view())?;
         manifest.ranges.undo(values.view_mut())?;
         Ok(values)
@@ -119,6 +123,7 @@ impl Predicted<'_> {
                 "mpp_y": mpp.y(),
                 "encoder": manifest.encoder.name,
                 "encoder_sha256": manifest.encoder.weights.as_ref().map(|w| w.sha256.clone()),
+                "stain": manifest.stain.as_ref().map(|s| s.method().to_string()),
                 "training_sections": training.sections.iter().map(|s| s.id.0.clone()).collect::<Vec<_>>(),
                 "loss": training.loss,
                 "genes_chosen_by": manifest.gene_selection.to_string(),

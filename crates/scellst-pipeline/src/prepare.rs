@@ -2,13 +2,13 @@ use std::path::PathBuf;
 
 use ndarray::Array2;
 use scellst_bags::{Bags, Qc, assign};
-use scellst_cells::{Cells, CropSpec, DetectConfig, ImportOptions, detect, read_cells};
+use scellst_cells::{Cells, CropSpec, DetectConfig, ImportOptions, StainTarget, detect, read_cells};
 use scellst_embed::Encoder;
 use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
 use scellst_types::{CellIndex, Level0, MicronsPerPixel, Point, SectionId};
 
-use crate::{Observer, PipelineError, embed_cells};
+use crate::{Observer, PipelineError, embed_cells_normalised};
 
 /// A section in memory: its slide is open, its counts are read.
 pub struct LoadedSection {
@@ -33,6 +33,8 @@ pub struct PrepareOptions {
     pub detect: DetectConfig,
     /// The crops that are embedded.
     pub crop: CropSpec,
+    /// What the stain of every slide is brought to before crops are embedded; `None`: crops are as the slide is.
+    pub stain: Option<StainTarget>,
 }
 
 /// A section ready for training.
@@ -99,7 +101,8 @@ pub fn prepare(
     observer.note(&format!("{}: {qc}", section.id));
     let in_bags: Vec<CellIndex> = bags.cells().iter().map(|&c| CellIndex(c)).collect();
     let points: Vec<_> = in_bags.iter().map(|c| cells.centroids()[c.get()]).collect();
-    let features = embed_cells(&section.slide, &points, &options.crop, encoder, observer)?;
+    let stain = options.stain.as_ref().map(|target| target.normaliser(&section.slide)).transpose()?;
+    let features = embed_cells_normalised(&section.slide, &points, &options.crop, stain.as_ref(), encoder, observer)?;
     Ok(PreparedSection {
         id: section.id,
         slide: section.slide.path().to_owned(),

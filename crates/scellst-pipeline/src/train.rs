@@ -120,7 +120,7 @@ pub fn train(
         _ => Some(Ridge::fit(fit.bag_means().view(), fit.labels(), &Ridge::penalties())?),
     };
     let scores = score(&model, ridge.as_ref(), &data.subset(&split.validation), &genes, &variance)?;
-    let (format, version) = Manifest::header();
+    let (format, version) = Manifest::header(prepared.stain.is_some());
     let manifest = Manifest {
         format,
         version,
@@ -128,6 +128,7 @@ pub fn train(
         genes,
         encoder: encoder.spec().clone(),
         crop: prepared.crop.clone(),
+        stain: prepared.stain.clone(),
         detect: prepared.detect.clone(),
         filter: prepared.filter.clone(),
         shape: model.shape().clone(),

@@ -180,3 +180,24 @@ fn onto(colour: Vector3<f64>) -> Vector3<f64> {
     let positive = colour.map(|v| v.max(0.0));
     positive.try_normalize(1e-12).unwrap_or(positive)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPAMS's lasso at a penalty of 0.1; see `tests/data/vahadane.py`.
+    #[test]
+    fn amounts_are_those_of_spams() {
+        let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/data/vahadane.json")).unwrap();
+        let vectors: [[f64; 3]; 2] = serde_json::from_value(golden["a"]["vectors"].clone()).unwrap();
+        let numbers = |key: &str| serde_json::from_value::<Vec<f64>>(golden[key].clone()).unwrap();
+        let cone = Cone::new(&vectors).unwrap();
+        let (densities, amounts) = (numbers("densities"), numbers("amounts"));
+        for (od, expected) in densities.chunks_exact(3).zip(amounts.chunks_exact(2)) {
+            let found = cone.amounts(&Vector3::from_column_slice(od), 0.1);
+            assert!((found - Vector2::from_column_slice(expected)).amax() < 1e-9, "{od:?}: {found:?}, {expected:?}");
+        }
+        let zeros = amounts.iter().filter(|a| **a == 0.0).count();
+        assert!((5..amounts.len() - 5).contains(&zeros), "{zeros}");
+    }
+}
