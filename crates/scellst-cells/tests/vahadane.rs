@@ -100,22 +100,29 @@ fn pixels_are_those_of_spams() {
     assert!(largest_difference(&found, &expected) <= 1);
 }
 
-/// A slide that has the target's stains already stays as it is, but for what is no stain, which goes at once.
+/// A slide that has the target's stains already stays as it is, but for what is no mixture of them, which goes at once:
+/// more than after Macenko, since the penalty draws the colours together. As much as with SPAMS's colours (3.6 of 255 in
+/// the mean for a).
 #[test]
 fn its_own_target_changes_nothing_twice() {
     let config = VahadaneConfig::default();
-    for image in pictures() {
-        let own = StainProfile::vahadane(&image, &config).unwrap();
-        assert_eq!(own, StainProfile::vahadane(&image, &config).unwrap());
-        let normaliser = StainNormaliser::non_negative(&own, &own, &config).unwrap();
-        let mut once = image.clone().into_raw();
-        normaliser.apply(&mut once);
-        let mean =
-            once.iter().zip(image.as_raw()).map(|(x, y)| f64::from(x.abs_diff(*y))).sum::<f64>() / once.len() as f64;
-        assert!(mean < 3.0, "{mean}");
-        let mut twice = once.clone();
-        normaliser.apply(&mut twice);
-        assert!(largest_difference(&once, &twice) <= 1);
+    let golden = golden();
+    for (image, theirs) in pictures().iter().zip([golden.a.profile(), golden.b.profile()]) {
+        let own = StainProfile::vahadane(image, &config).unwrap();
+        assert_eq!(own, StainProfile::vahadane(image, &config).unwrap());
+        let changed = |profile: &StainProfile, pixels: &[u8]| {
+            let mut changed = pixels.to_vec();
+            StainNormaliser::non_negative(profile, profile, &config).unwrap().apply(&mut changed);
+            changed
+        };
+        let mean = |pixels: &[u8]| {
+            let off = pixels.iter().zip(image.as_raw()).map(|(x, y)| f64::from(x.abs_diff(*y))).sum::<f64>();
+            off / pixels.len() as f64
+        };
+        let once = changed(&own, image.as_raw());
+        let (ours, theirs) = (mean(&once), mean(&changed(&theirs, image.as_raw())));
+        assert!(ours < 4.0 && ours < theirs + 0.2, "{ours}, {theirs}");
+        assert!(largest_difference(&once, &changed(&own, &once)) <= 1);
     }
 }
 
