@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a test says what it skipped")]
 
 mod common;
+mod crops;
 mod fixtures;
 mod golden;
 mod hostile;
