@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ndarray::Array4;
 use rayon::prelude::*;
-use scellst_slide::{Level, Slide};
+use scellst_slide::Slide;
 use scellst_types::{CellIndex, Level0, Point, Size};
 
 use super::CropSpec;
@@ -51,7 +51,7 @@ pub struct CropStream<'a> {
 }
 
 struct Worker<'a> {
-    plane: LevelPlane<'a>,
+    plane: Box<dyn Plane + Send + 'a>,
     centroids: &'a [Point<Level0>],
     sampler: Sampler,
     side: usize,
@@ -71,8 +71,9 @@ impl<'a> CropStream<'a> {
         let scale = (spec.mpp / (mpp.x() * down.0), spec.mpp / (mpp.y() * down.1));
         check(slide, centroids)?;
         let sampler = Sampler::new(spec.clone(), level.size(), down, scale);
-        let waiting = group(&sampler, &level, centroids);
-        let worker = Worker { plane: LevelPlane { slide, level }, centroids, sampler, side: spec.centre_px as usize };
+        let waiting = group(&sampler, level.size(), centroids);
+        let plane = Box::new(LevelPlane { slide, level });
+        let worker = Worker { plane, centroids, sampler, side: spec.centre_px as usize };
         Ok(Self { worker, waiting, ready: VecDeque::new(), left: centroids.len() })
     }
 
@@ -176,14 +177,63 @@ fn check(slide: &Slide, centroids: &[Point<Level0>]) -> Result<(), CellsError> {
 }
 
 /// Cells by squares of the level, squares in row order, cells in theirs.
-fn group(sampler: &Sampler, level: &Level<'_>, centroids: &[Point<Level0>]) -> VecDeque<Vec<CellIndex>> {
+fn group(sampler: &Sampler, level: Size, centroids: &[Point<Level0>]) -> VecDeque<Vec<CellIndex>> {
     let last = |n: u32| f64::from(n.saturating_sub(1));
     let mut blocks = BTreeMap::<(u32, u32), Vec<CellIndex>>::new();
     for (i, &p) in (0u32..).zip(centroids) {
         let (x, y) = sampler.position(p);
         let block = |v: f64, n: u32| (v.min(last(n)) / BLOCK_PX) as u32;
-        let key = (block(y, level.size().height), block(x, level.size().width));
+        let key = (block(y, level.height), block(x, level.width));
         blocks.entry(key).or_default().push(CellIndex(i));
     }
     blocks.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use image::RgbImage;
+
+    use super::*;
+
+    /// A picture that notes what is read of it.
+    struct Noted<'a>(RgbImage, &'a Mutex<Vec<[u32; 4]>>);
+
+    impl Plane for Noted<'_> {
+        fn size(&self) -> Size {
+            self.0.size()
+        }
+
+        fn read(&self, x: u32, y: u32, size: Size) -> Result<RgbImage, CellsError> {
+            self.1.lock().unwrap().push([x, y, size.width, size.height]);
+            self.0.read(x, y, size)
+        }
+    }
+
+    /// Cells all over a picture of 4 x 3 squares: 12 reads, each of one square and the margin of its cells' crops.
+    #[test]
+    fn every_square_is_read_once_with_its_margin() {
+        let picture = RgbImage::new(3500, 2500);
+        let (size, reads) = (picture.size(), Mutex::new(Vec::new()));
+        let spec = CropSpec { size_px: 40, centre_px: 40, mpp: 0.25, ..CropSpec::default() };
+        let place = |i: usize| ((i as f64 * 0.618_034).fract() * 3500.0, (i as f64 * 0.754_878).fract() * 2500.0);
+        let centroids: Vec<_> = (0..5000).map(place).map(|(x, y)| Point::new(x, y)).collect();
+        let sampler = Sampler::new(spec, size, (1.0, 1.0), (1.0, 1.0));
+        let waiting = group(&sampler, size, &centroids);
+        let worker = Worker { plane: Box::new(Noted(picture, &reads)), centroids: &centroids, sampler, side: 40 };
+        let stream = CropStream { worker, waiting, ready: VecDeque::new(), left: centroids.len() };
+        assert_eq!(stream.map(|block| block.unwrap().cells.len()).sum::<usize>(), 5000);
+        let mut reads = reads.into_inner().unwrap();
+        reads.sort_unstable_by_key(|&[x, y, ..]| (y.div_ceil(BLOCK_PX as u32), x.div_ceil(BLOCK_PX as u32)));
+        assert_eq!(reads.len(), 12);
+        for (i, [x, y, w, h]) in reads.into_iter().enumerate() {
+            // Half a crop, and two pixels for the filter and rounding.
+            let within = |low: u32, len: u32, square: usize, size: u32| {
+                let (from, to) = (square as u32 * 1024, ((square as u32 + 1) * 1024).min(size));
+                low + 23 >= from && low + len <= (to + 23).min(size) && len >= (to - from) / 2
+            };
+            assert!(within(x, w, i % 4, 3500) && within(y, h, i / 4, 2500), "square {i}: {x}, {y}, {w} x {h}");
+        }
+    }
 }
