@@ -48,4 +48,61 @@ pub enum MetricsError {
         /// Which one.
         gene: usize,
     },
+    /// A value in a list that is no number, or infinite where that has no meaning.
+    #[error("{what} {at} is {value}; it must be finite")]
+    Value {
+        /// Of what.
+        what: &'static str,
+        /// Its place in the list.
+        at: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A weight that weighs nothing sensible.
+    #[error("the weight of row {row} is {weight}; weights must be finite and not negative")]
+    Weight {
+        /// Which row.
+        row: usize,
+        /// The weight.
+        weight: f64,
+    },
+    /// A setting out of its range.
+    #[error("{setting}: expected {expected}, found {found}")]
+    Setting {
+        /// Which one.
+        setting: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A score that was not computed.
+    #[error("{metric:?} was not computed: {how}")]
+    NotComputed {
+        /// Which one.
+        metric: crate::Metric,
+        /// How to get it.
+        how: &'static str,
+    },
+}
+
+impl MetricsError {
+    pub(crate) fn shape(what: &'static str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Shape { what, expected: expected.to_string(), found: found.to_string() }
+    }
+
+    pub(crate) fn setting(setting: &'static str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Setting { setting, expected: expected.to_string(), found: found.to_string() }
+    }
+
+    pub(crate) fn same_length(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
+        if expected == found { Ok(()) } else { Err(Self::shape(what, expected, found)) }
+    }
+
+    pub(crate) fn finite<T: Copy + Into<f64>>(what: &'static str, values: &[T]) -> Result<(), Self> {
+        match values.iter().map(|&value| value.into()).enumerate().find(|(_, value): &(usize, f64)| !value.is_finite()) {
+            Some((at, value)) => Err(Self::Value { what, at, value }),
+            None => Ok(()),
+        }
+    }
 }

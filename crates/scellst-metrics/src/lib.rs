@@ -23,9 +23,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod columns;
+mod blocks;
+mod classify;
 mod error;
+mod kendall;
+mod moments;
+mod pairs;
+mod ranks;
 mod scores;
 
+pub use classify::{auroc, average_precision};
 pub use error::MetricsError;
+pub use pairs::{Agreement, Missing, PairOptions};
 pub use scores::{GeneScores, Metric, Summary, top_k};
