@@ -37,9 +37,7 @@ pub(crate) fn map_columns<T: Send, B: Default + Send>(
             gather(measured.slice_axis(Axis(1), block), rows, &mut buffers.1);
             let count = block.end.map_or(0, |end| end as usize) - start;
             let column = |at: usize| at * n..(at + 1) * n;
-            (0..count)
-                .map(|at| f(start + at, &buffers.0[column(at)], &buffers.1[column(at)], &mut buffers.2))
-                .collect()
+            (0..count).map(|at| f(start + at, &buffers.0[column(at)], &buffers.1[column(at)], &mut buffers.2)).collect()
         })
         .collect();
     blocks.into_iter().flatten().collect()
@@ -50,13 +48,22 @@ fn gather(block: ArrayView2<'_, f32>, rows: Option<&[usize]>, out: &mut Vec<f32>
     let n = rows.map_or(block.nrows(), <[usize]>::len);
     let columns = block.ncols();
     out.resize(n * columns, 0.0);
+    let row_at = |at: usize| rows.map_or(at, |rows| rows[at]);
+    if block.stride_of(Axis(1)) != 1 {
+        for (column, values) in block.columns().into_iter().enumerate() {
+            let out = &mut out[column * n..(column + 1) * n];
+            out.iter_mut().enumerate().for_each(|(at, out)| *out = values[row_at(at)]);
+        }
+        return;
+    }
+    let mut tile: Vec<&[f32]> = Vec::with_capacity(TILE);
     for first in (0..n).step_by(TILE) {
-        for at in first..(first + TILE).min(n) {
-            let row = block.row(rows.map_or(at, |rows| rows[at]));
-            match row.as_slice() {
-                Some(values) => values.iter().enumerate().for_each(|(column, &value)| out[column * n + at] = value),
-                None => row.iter().enumerate().for_each(|(column, &value)| out[column * n + at] = value),
-            }
+        tile.clear();
+        let rows = first..(first + TILE).min(n);
+        tile.extend(rows.filter_map(|at| block.index_axis_move(Axis(0), row_at(at)).to_slice()));
+        for column in 0..columns {
+            let out = &mut out[column * n + first..][..tile.len()];
+            out.iter_mut().zip(&tile).for_each(|(out, row)| *out = row[column]);
         }
     }
 }

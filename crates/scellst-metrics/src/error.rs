@@ -42,6 +42,16 @@ pub enum MetricsError {
         /// How many there are.
         genes: usize,
     },
+    /// A group that does not exist.
+    #[error("row {row} is in group {group}, but there are {groups}")]
+    NoSuchGroup {
+        /// Row.
+        row: usize,
+        /// Its group.
+        group: u32,
+        /// How many there are.
+        groups: usize,
+    },
     /// A ranking that does not order.
     #[error("the ranking of gene {gene} is NaN; rank by numbers, such as the training variance")]
     Ranking {
@@ -100,7 +110,8 @@ impl MetricsError {
     }
 
     pub(crate) fn finite<T: Copy + Into<f64>>(what: &'static str, values: &[T]) -> Result<(), Self> {
-        match values.iter().map(|&value| value.into()).enumerate().find(|(_, value): &(usize, f64)| !value.is_finite()) {
+        match values.iter().map(|&value| value.into()).enumerate().find(|(_, value): &(usize, f64)| !value.is_finite())
+        {
             Some((at, value)) => Err(Self::Value { what, at, value }),
             None => Ok(()),
         }

@@ -26,13 +26,21 @@
 mod blocks;
 mod classify;
 mod error;
+mod graph;
 mod kendall;
 mod moments;
+mod moran;
 mod pairs;
 mod ranks;
 mod scores;
+mod ssim;
+mod table;
 
 pub use classify::{auroc, average_precision};
 pub use error::MetricsError;
+pub use graph::Neighbours;
+pub use moran::{moran_agreement, morans_i};
 pub use pairs::{Agreement, Missing, PairOptions};
 pub use scores::{GeneScores, Metric, Summary, top_k};
+pub use ssim::{Ssim, SsimOptions, Window, bin_means, ssim};
+pub use table::{Along, GroupScores, Scores};

@@ -137,8 +137,7 @@ pub(crate) fn compare(
     options: &PairOptions<'_>,
     scratch: &mut Scratch,
 ) -> Agreement {
-    let out_of_use =
-        |at: usize| p[at].is_nan() || m[at].is_nan() || weights.is_some_and(|weights| weights[at] == 0.0);
+    let out_of_use = |at: usize| p[at].is_nan() || m[at].is_nan() || weights.is_some_and(|weights| weights[at] == 0.0);
     if !(0..p.len()).any(out_of_use) {
         return complete(p, m, weights, options, scratch);
     }
