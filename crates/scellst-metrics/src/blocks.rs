@@ -76,8 +76,17 @@ pub(crate) fn unusable(values: &[f32], nan_allowed: bool) -> Option<(usize, f32)
     if !any {
         return None;
     }
-    let bad = |value: f32| !value.is_finite() && !(nan_allowed && value.is_nan());
+    let bad = |value: f32| if nan_allowed { value.is_infinite() } else { !value.is_finite() };
     values.iter().position(|&value| bad(value)).map(|at| (at, values[at]))
+}
+
+pub(crate) fn refuse_not_finite(p: &[f32], m: &[f32], column: usize, genes: &[String]) -> Result<(), MetricsError> {
+    for (side, values) in [("prediction", p), ("measurement", m)] {
+        if let Some((row, value)) = unusable(values, false) {
+            return Err(MetricsError::NotFinite { side, row, column, gene: genes[column].clone(), value });
+        }
+    }
+    Ok(())
 }
 
 /// By comparing, not by a variance of zero: rounding gives the variance of equal values a tail.

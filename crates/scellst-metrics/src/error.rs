@@ -52,6 +52,33 @@ pub enum MetricsError {
         /// How many there are.
         groups: usize,
     },
+    /// Nothing to draw from.
+    #[error("{found} unit is too few to draw from or to swap, at least 2 are needed (spots, blocks or sections)")]
+    TooFewUnits {
+        /// How many there are.
+        found: usize,
+    },
+    /// Not a probability.
+    #[error("p-value {at} is {value}; expected 0 to 1")]
+    PValue {
+        /// Its place in the list.
+        at: usize,
+        /// The value.
+        value: f64,
+    },
+    /// Not a count.
+    #[error(
+        "the count in row {row}, column {column} is {value}; expected a whole number, 0 or more: raw counts, not \
+         normalised ones (a column behind the last: a total less the sum of its row)"
+    )]
+    Count {
+        /// Row.
+        row: usize,
+        /// Column.
+        column: usize,
+        /// The value.
+        value: f64,
+    },
     /// A ranking that does not order.
     #[error("the ranking of gene {gene} is NaN; rank by numbers, such as the training variance")]
     Ranking {

@@ -133,3 +133,36 @@ fn by_x(points: &[[f64; 2]]) -> Vec<u32> {
 fn square(a: [f64; 2], b: [f64; 2]) -> f64 {
     (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2)
 }
+
+/// Finds the nearest of some places, walking from its x to both sides.
+pub(crate) struct Nearest<'a> {
+    points: &'a [[f64; 2]],
+    order: Vec<u32>,
+}
+
+impl<'a> Nearest<'a> {
+    pub fn new(points: &'a [[f64; 2]]) -> Self {
+        Self { points, order: by_x(points) }
+    }
+
+    /// The nearest point, of equally near ones the first. There must be one.
+    pub fn of(&self, place: [f64; 2]) -> u32 {
+        let x = |&&other: &&u32| self.points[other as usize][0];
+        let middle = self.order.partition_point(|other| x(&other) < place[0]);
+        let mut best = (f64::INFINITY, u32::MAX);
+        let mut walk = |side: &mut dyn Iterator<Item = &u32>| {
+            for other in side {
+                if (x(&other) - place[0]).powi(2) > best.0 {
+                    break;
+                }
+                let candidate = (square(self.points[*other as usize], place), *other);
+                if candidate < best {
+                    best = candidate;
+                }
+            }
+        };
+        walk(&mut self.order[middle..].iter());
+        walk(&mut self.order[..middle].iter().rev());
+        best.1
+    }
+}

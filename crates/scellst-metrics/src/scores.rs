@@ -2,7 +2,7 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use crate::MetricsError;
-use crate::blocks::{is_constant, map_columns, unusable};
+use crate::blocks::{is_constant, map_columns, refuse_not_finite};
 use crate::moments::Moments;
 use crate::pairs::{LEAST_PAIRS, Scratch};
 use crate::ranks::spearman;
@@ -113,11 +113,7 @@ impl GeneScores {
             return Err(MetricsError::shape("observations", format!("at most {most}"), rows));
         }
         let scores = map_columns(predicted, measured, None, |column, p, m, scratch: &mut Scratch| {
-            for (side, values) in [("prediction", p), ("measurement", m)] {
-                if let Some((row, value)) = unusable(values, false) {
-                    return Err(MetricsError::NotFinite { side, row, column, gene: genes[column].clone(), value });
-                }
-            }
+            refuse_not_finite(p, m, column, genes)?;
             Ok(ColumnScore::of(p, m, scratch))
         })?;
         let which = |f: fn(&ColumnScore) -> bool| (0..cols).filter(|&gene| f(&scores[gene])).collect();

@@ -124,7 +124,7 @@ pub fn bin_means(points: &[[f64; 2]], values: &[f32], step: f64) -> Result<Array
     let low = [0, 1].map(|axis| points.iter().map(|p| p[axis]).fold(f64::INFINITY, f64::min));
     let high = [0, 1].map(|axis| points.iter().map(|p| p[axis]).fold(f64::NEG_INFINITY, f64::max));
     let count = [0, 1].map(|axis| ((high[axis] - low[axis]) / step).floor() + 1.0);
-    if !(count[0] * count[1] <= MOST) {
+    if count[0] * count[1] > MOST {
         let found = format!("{step}: {} x {} squares", count[0], count[1]);
         return Err(MetricsError::setting("step of the grid", format!("at most {MOST} squares"), found));
     }
@@ -155,7 +155,7 @@ fn kernel(window: Window) -> Result<Vec<f64>, MetricsError> {
     match window {
         Window::Square(size) if size % 2 == 1 && (3..=1 << 12).contains(&size) => Ok(vec![1.0 / size as f64; size]),
         Window::Square(size) => Err(MetricsError::setting("window of SSIM", "odd, from 3 to 4095", size)),
-        Window::Gaussian(sigma) if sigma >= 0.15 && sigma <= 500.0 => {
+        Window::Gaussian(sigma) if (0.15..=500.0).contains(&sigma) => {
             let reach = (3.5 * sigma + 0.5) as usize;
             let weights: Vec<f64> = (0..=2 * reach)
                 .map(|at| {
