@@ -52,6 +52,24 @@ pub enum MetricsError {
         /// How many there are.
         groups: usize,
     },
+    /// A covariance without an inverse.
+    #[error(
+        "the covariance of the embeddings has no inverse (dimension {dimension} depends on those before): shrink it"
+    )]
+    Singular {
+        /// Where it shows.
+        dimension: usize,
+    },
+    /// A group without a variance.
+    #[error("group {group} has {found} of {of} observations; it and what it is compared with need at least 2 each")]
+    SmallGroup {
+        /// Which one.
+        group: usize,
+        /// Its observations.
+        found: usize,
+        /// All observations.
+        of: usize,
+    },
     /// Nothing to draw from.
     #[error("{found} unit is too few to draw from or to swap, at least 2 are needed (spots, blocks or sections)")]
     TooFewUnits {
