@@ -23,9 +23,45 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod columns;
+mod blocks;
+mod bootstrap;
+mod ceiling;
+mod classify;
+mod conformal;
+pub mod downstream;
 mod error;
+mod fdr;
+mod graph;
+mod kendall;
+mod moments;
+mod moran;
+mod null;
+mod outlier;
+mod paired;
+mod pairs;
+mod predictable;
+mod random;
+mod ranks;
 mod scores;
+mod special;
+mod ssim;
+mod table;
+mod units;
 
+pub use bootstrap::{BootstrapOptions, Intervals, MeanInterval, bootstrap};
+pub use ceiling::{Ceiling, CeilingOptions, Noise, noise_ceiling};
+pub use classify::{auroc, average_precision};
+pub use conformal::{Conformal, ConformalOptions, Coverage, Residual};
 pub use error::MetricsError;
+pub use fdr::benjamini_hochberg;
+pub use graph::Neighbours;
+pub use moran::{moran_agreement, morans_i};
+pub use null::{Null, NullOptions, Shuffle, permutation_null};
+pub use outlier::{Mahalanobis, NearestTraining, OutlierSummary, OutlierThreshold, Shrinkage, sample_rows};
+pub use paired::{Difference, PairedOptions, PairedTest, paired_test, sign_flip_test};
+pub use pairs::{Agreement, Missing, PairOptions};
+pub use predictable::{Criteria, Evidence, predictable_genes};
 pub use scores::{GeneScores, Metric, Summary, top_k};
+pub use ssim::{Ssim, SsimOptions, Window, bin_means, ssim};
+pub use table::{Along, GroupScores, Scores};
+pub use units::{Interval, Units, spatial_blocks};

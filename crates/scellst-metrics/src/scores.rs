@@ -1,14 +1,11 @@
-use ndarray::{ArrayView2, Axis, Slice};
-use rayon::prelude::*;
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use crate::MetricsError;
-use crate::columns::{self, ColumnScore, Scratch};
-
-/// Rows that a correlation needs: through two points every line is perfect.
-const LEAST_ROWS: usize = 3;
-/// Columns gathered at once: a cache line of row-major `f32`.
-const BLOCK: usize = 16;
+use crate::blocks::{is_constant, map_columns, refuse_not_finite};
+use crate::moments::Moments;
+use crate::pairs::{LEAST_PAIRS, Scratch};
+use crate::ranks::spearman;
 
 /// How well each gene was predicted over the observations (spots or cells).
 ///
@@ -33,17 +30,34 @@ pub struct GeneScores {
     pub constant_measured: Vec<usize>,
 }
 
-/// Which number of a gene.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// Which score. [`Agreement`](crate::Agreement) defines them; [`GeneScores`] has Pearson, Spearman and the mean squared
+/// error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Metric {
-    /// [`GeneScores::pearson`].
+    /// Pearson correlation.
     Pearson,
-    /// [`GeneScores::spearman`].
+    /// Spearman correlation.
     Spearman,
-    /// [`GeneScores::mse`].
+    /// Mean squared error.
     Mse,
+    /// Kendall's tau-b.
+    Kendall,
+    /// Root of the mean squared error.
+    Rmse,
+    /// Mean absolute error.
+    Mae,
+    /// Coefficient of determination.
+    R2,
+    /// Lin's concordance correlation.
+    Concordance,
+    /// Cosine similarity.
+    Cosine,
+    /// Area under the ROC curve.
+    Auroc,
+    /// Average precision.
+    AveragePrecision,
 }
 
 /// A mean over genes, and what it does not tell.
@@ -54,7 +68,7 @@ pub struct Summary {
     pub mean: Option<f64>,
     /// How many have it.
     pub defined: usize,
-    /// How many have none since predictions or measurements are constant.
+    /// How many have none: predictions or measurements are constant, or too few pairs are there.
     pub constant: usize,
     /// Mean over all genes asked for, those without the number counted as 0; `None` if none was asked for.
     pub mean_with_constant_as_zero: Option<f64>,
@@ -64,7 +78,8 @@ impl GeneScores {
     /// Compares predictions with measurements, both observations x genes in the same order and unit.
     ///
     /// Sums are taken in `f64`; genes run in parallel, with the same result for any number of threads. Beside the
-    /// input this needs about 1 KiB a row and thread.
+    /// input this needs about
+    /// 20 MiB a thread (128 bytes a row where that is more).
     ///
     /// # Errors
     /// [`MetricsError::Shape`] if shapes or names differ, [`MetricsError::TooFew`] below three rows,
@@ -90,40 +105,17 @@ impl GeneScores {
                 found: genes.len().to_string(),
             });
         }
-        if rows < LEAST_ROWS {
-            return Err(MetricsError::TooFew { found: rows, least: LEAST_ROWS });
+        if rows < LEAST_PAIRS {
+            return Err(MetricsError::TooFew { found: rows, least: LEAST_PAIRS });
         }
-        if u32::try_from(rows).is_err() {
-            return Err(MetricsError::Shape {
-                what: "observations",
-                expected: format!("at most {}", u32::MAX),
-                found: rows.to_string(),
-            });
+        let most = i32::MAX as usize;
+        if rows > most {
+            return Err(MetricsError::shape("observations", format!("at most {most}"), rows));
         }
-        let starts: Vec<usize> = (0..cols).step_by(BLOCK).collect();
-        let blocks: Vec<Vec<ColumnScore>> = starts
-            .into_par_iter()
-            .map_init(Buffers::default, |buffers, start| {
-                let end = (start + BLOCK).min(cols);
-                gather(
-                    "prediction",
-                    predicted.slice_axis(Axis(1), Slice::from(start..end)),
-                    start,
-                    genes,
-                    &mut buffers.predicted,
-                )?;
-                gather(
-                    "measurement",
-                    measured.slice_axis(Axis(1), Slice::from(start..end)),
-                    start,
-                    genes,
-                    &mut buffers.measured,
-                )?;
-                let columns = buffers.predicted.chunks_exact(rows).zip(buffers.measured.chunks_exact(rows));
-                Ok(columns.map(|(p, m)| columns::score(p, m, &mut buffers.scratch)).collect())
-            })
-            .collect::<Result<_, _>>()?;
-        let scores: Vec<ColumnScore> = blocks.into_iter().flatten().collect();
+        let scores = map_columns(predicted, measured, None, |column, p, m, scratch: &mut Scratch| {
+            refuse_not_finite(p, m, column, genes)?;
+            Ok(ColumnScore::of(p, m, scratch))
+        })?;
         let which = |f: fn(&ColumnScore) -> bool| (0..cols).filter(|&gene| f(&scores[gene])).collect();
         Ok(Self {
             genes: genes.to_vec(),
@@ -146,38 +138,31 @@ impl GeneScores {
         self.genes.is_empty()
     }
 
-    /// One number of one gene; `None` if it has none or there is no such gene.
+    /// One number of one gene; `None` if it has none, if there is no such gene, or for a score that is not held here.
     pub fn get(&self, metric: Metric, gene: usize) -> Option<f64> {
         match metric {
             Metric::Pearson => self.pearson.get(gene).copied().flatten(),
             Metric::Spearman => self.spearman.get(gene).copied().flatten(),
             Metric::Mse => self.mse.get(gene).copied(),
+            _ => None,
         }
     }
 
     /// The mean over these genes (columns).
     ///
     /// # Errors
-    /// [`MetricsError::NoSuchGene`].
+    /// [`MetricsError::NoSuchGene`]; [`MetricsError::NotComputed`] for a score that is not held here.
     pub fn mean_over(&self, metric: Metric, genes: &[usize]) -> Result<Summary, MetricsError> {
-        if let Some(&found) = genes.iter().find(|&&gene| gene >= self.len()) {
-            return Err(MetricsError::NoSuchGene { found, genes: self.len() });
+        if !matches!(metric, Metric::Pearson | Metric::Spearman | Metric::Mse) {
+            return Err(MetricsError::NotComputed { metric, how: "compute Scores instead of GeneScores" });
         }
-        let values: Vec<f64> = genes.iter().filter_map(|&gene| self.get(metric, gene)).collect();
-        let sum: f64 = values.iter().sum();
-        let mean = |count: usize| (count > 0).then(|| sum / count as f64);
-        Ok(Summary {
-            mean: mean(values.len()),
-            defined: values.len(),
-            constant: genes.len() - values.len(),
-            mean_with_constant_as_zero: mean(genes.len()),
-        })
+        Summary::over(genes, self.len(), |gene| self.get(metric, gene))
     }
 
     /// The mean over all genes.
     ///
     /// # Errors
-    /// None.
+    /// As [`mean_over`](Self::mean_over).
     pub fn mean_over_all(&self, metric: Metric) -> Result<Summary, MetricsError> {
         self.mean_over(metric, &(0..self.len()).collect::<Vec<_>>())
     }
@@ -198,32 +183,46 @@ pub fn top_k(ranking: &[f64], k: usize) -> Result<Vec<usize>, MetricsError> {
     Ok(order)
 }
 
-#[derive(Default)]
-struct Buffers {
-    predicted: Vec<f32>,
-    measured: Vec<f32>,
-    scratch: Scratch,
+impl Summary {
+    pub(crate) fn over(
+        chosen: &[usize],
+        count: usize,
+        get: impl Fn(usize) -> Option<f64>,
+    ) -> Result<Self, MetricsError> {
+        if let Some(&found) = chosen.iter().find(|&&gene| gene >= count) {
+            return Err(MetricsError::NoSuchGene { found, genes: count });
+        }
+        let values: Vec<f64> = chosen.iter().filter_map(|&gene| get(gene)).collect();
+        let sum: f64 = values.iter().sum();
+        let mean = |count: usize| (count > 0).then(|| sum / count as f64);
+        Ok(Self {
+            mean: mean(values.len()),
+            defined: values.len(),
+            constant: chosen.len() - values.len(),
+            mean_with_constant_as_zero: mean(chosen.len()),
+        })
+    }
 }
 
-/// Copies a few columns one after the other, and finds values that are no numbers.
-fn gather(
-    side: &'static str,
-    block: ArrayView2<'_, f32>,
-    first: usize,
-    genes: &[String],
-    out: &mut Vec<f32>,
-) -> Result<(), MetricsError> {
-    let rows = block.nrows();
-    out.clear();
-    out.resize(rows * block.ncols(), 0.0);
-    for (row, values) in block.rows().into_iter().enumerate() {
-        for (column, &value) in values.iter().enumerate() {
-            if !value.is_finite() {
-                let column = first + column;
-                return Err(MetricsError::NotFinite { side, row, column, gene: genes[column].clone(), value });
-            }
-            out[column * rows + row] = value;
+struct ColumnScore {
+    pearson: Option<f64>,
+    spearman: Option<f64>,
+    mse: f64,
+    constant_predicted: bool,
+    constant_measured: bool,
+}
+
+impl ColumnScore {
+    fn of(p: &[f32], m: &[f32], scratch: &mut Scratch) -> Self {
+        let (constant_predicted, constant_measured) = (is_constant(p), is_constant(m));
+        let moments = Moments::of(p, m, None);
+        let defined = !constant_predicted && !constant_measured;
+        Self {
+            pearson: if defined { moments.pearson() } else { None },
+            spearman: if defined { spearman(p, m, &mut scratch.sorter, &mut scratch.ranks) } else { None },
+            mse: moments.squares / moments.weight,
+            constant_predicted,
+            constant_measured,
         }
     }
-    Ok(())
 }
