@@ -43,12 +43,7 @@ pub fn normalise_log1p(counts: &CsrMatrix) -> Result<CsrMatrix, ExprError> {
 pub fn size_factors(totals: &[f64]) -> Result<Vec<f64>, ExprError> {
     let mut sorted = totals.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let n = sorted.len();
-    let median = match n {
-        0 => 0.0,
-        _ if n % 2 == 1 => sorted[n / 2],
-        _ => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    };
+    let (n, median) = (sorted.len(), median_of_sorted(&sorted));
     if median > 0.0 && median.is_finite() {
         Ok(totals.iter().map(|total| total / median).collect())
     } else {
@@ -56,6 +51,15 @@ pub fn size_factors(totals: &[f64]) -> Result<Vec<f64>, ExprError> {
             after: "taking totals".to_owned(),
             detail: format!("the median total of {n} observations is {median}; filter out observations without counts"),
         })
+    }
+}
+
+/// The middle value, the mean of the middle two for an even number, 0 for none.
+pub(crate) fn median_of_sorted(sorted: &[f64]) -> f64 {
+    match sorted.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
     }
 }
 
