@@ -31,6 +31,7 @@
 mod csr;
 mod error;
 mod expression;
+mod features;
 mod filter;
 mod gene_list;
 mod hvg;
@@ -46,11 +47,15 @@ mod variance;
 pub use csr::CsrMatrix;
 pub use error::ExprError;
 pub use expression::{Expression, Spots, make_unique};
+pub use features::{DuplicateGenes, FeatureConfig, FeatureReport, Features, GeneNaming, is_control};
 pub use filter::{FilterConfig, FilterReport, Filtered};
 pub use gene_list::{CommonGenes, GeneScore, common_genes, read_gene_list, sorted_names, write_gene_scores};
 pub use hvg::{HvgFlavor, VariableGene, highly_variable, highly_variable_by, normalised_variances};
 pub use moran::{morans_i, spatially_variable};
-pub use normalise::{TARGET_SUM, log1p, normalise, normalise_log1p, size_factors};
+pub use normalise::{
+    NormaliseConfig, Normalised, TARGET_SUM, TargetSum, into_normalised_log1p, log1p, normalise, normalise_log1p,
+    size_factors,
+};
 pub use scaling::{GeneRanges, Scaling};
 pub use selection::GeneSelection;
 pub use spatial_test::{SpatialStatistic, SpatialTest, SpatialTests, Tails, benjamini_hochberg, spatial_tests};
