@@ -128,7 +128,7 @@ pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     let mut adjusted = vec![f64::NAN; p.len()];
     let mut least: f64 = 1.0;
     for (above, at) in order.into_iter().enumerate() {
-        least = least.min(p[at] * n as f64 / (n - above) as f64);
+        least = least.min(p[at] * (n as f64 / (n - above) as f64));
         adjusted[at] = least;
     }
     adjusted
