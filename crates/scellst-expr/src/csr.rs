@@ -6,6 +6,14 @@ use crate::ExprError;
 /// Rows that one task of [`CsrMatrix::map`] takes.
 const MAP_ROWS: usize = 256;
 
+/// What one pass gathers of a column.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ColumnTotal {
+    pub(crate) sum: f64,
+    pub(crate) stored: u32,
+    pub(crate) nonzero: u32,
+}
+
 /// A sparse matrix by rows (CSR): `f32` values, `u32` column indices; rows are observations, columns genes.
 ///
 /// By construction: `indptr` has `rows + 1` entries from 0 to the number of stored values and never falls,
@@ -171,8 +179,15 @@ impl CsrMatrix {
     /// # Errors
     /// [`ExprError::NotACount`] if `f` gives a value that is not finite.
     pub fn map(&self, f: impl Fn(usize, f32) -> f32 + Sync) -> Result<Self, ExprError> {
-        let mut values = self.values.clone();
-        let mut rest = values.as_mut_slice();
+        self.clone().into_mapped(f)
+    }
+
+    /// As [`CsrMatrix::map`] without a copy: for matrices that fill a good part of the memory.
+    ///
+    /// # Errors
+    /// As [`CsrMatrix::map`].
+    pub fn into_mapped(mut self, f: impl Fn(usize, f32) -> f32 + Sync) -> Result<Self, ExprError> {
+        let mut rest = self.values.as_mut_slice();
         let mut blocks = Vec::new();
         for start in (0..self.rows).step_by(MAP_ROWS) {
             let end = (start + MAP_ROWS).min(self.rows);
@@ -180,66 +195,166 @@ impl CsrMatrix {
             blocks.push((start, end, block));
             rest = after;
         }
-        blocks.into_par_iter().for_each(|(start, end, block)| {
-            let first = self.indptr[start];
+        let indptr = &self.indptr;
+        let finite = blocks.into_par_iter().map(|(start, end, block)| {
+            let mut finite = true;
             for row in start..end {
-                for value in &mut block[self.indptr[row] - first..self.indptr[row + 1] - first] {
+                for value in &mut block[indptr[row] - indptr[start]..indptr[row + 1] - indptr[start]] {
                     *value = f(row, *value);
+                    finite &= value.is_finite();
                 }
             }
+            finite
         });
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let row = self.indptr.partition_point(|&start| start <= at) - 1;
-            return Err(ExprError::NotACount { row, column: self.indices[at] as usize, value: values[at] });
+        if finite.reduce(|| true, |a, b| a && b) { Ok(self) } else { Err(self.first_not_a_count(|v| !v.is_finite())) }
+    }
+
+    /// Refuses what no raw counts hold.
+    ///
+    /// # Errors
+    /// [`ExprError::NotACount`] for a value below zero.
+    pub(crate) fn check_counts(&self) -> Result<(), ExprError> {
+        let below = |value: &f32| *value < 0.0;
+        if self.values.par_chunks(1 << 16).any(|block| block.iter().any(below)) {
+            return Err(self.first_not_a_count(|value| below(&value)));
         }
-        Ok(Self { values, indices: self.indices.clone(), indptr: self.indptr.clone(), ..*self })
+        Ok(())
+    }
+
+    /// The error for the first value that is `bad`.
+    fn first_not_a_count(&self, bad: impl Fn(f32) -> bool) -> ExprError {
+        let at = self.values.iter().position(|&value| bad(value)).unwrap_or(0);
+        let row = self.indptr.partition_point(|&start| start <= at).saturating_sub(1);
+        let (column, value) = (self.indices.get(at).map_or(0, |&c| c as usize), self.values.get(at).copied());
+        ExprError::NotACount { row, column, value: value.unwrap_or(f32::NAN) }
     }
 
     /// Sum of each row.
     pub fn row_sums(&self) -> Vec<f64> {
-        (0..self.rows).map(|row| self.row(row).1.iter().map(|&v| f64::from(v)).sum()).collect()
+        let sum = |row: &[usize]| self.values[row[0]..row[1]].iter().map(|&v| f64::from(v)).sum();
+        self.indptr.par_windows(2).with_min_len(MAP_ROWS).map(sum).collect()
     }
 
     /// Sum of each column.
     pub fn column_sums(&self) -> Vec<f64> {
-        self.fold_columns(|sum, _, value| *sum += f64::from(value))
+        self.fold_columns(|sum: &mut f64, _, value| *sum += value, |sum, more| *sum += more)
     }
 
     /// In how many rows each column is not zero.
     pub fn column_nonzeros(&self) -> Vec<usize> {
-        let counts = self.fold_columns(|count, _, value| *count += if value == 0.0 { 0.0 } else { 1.0 });
-        counts.into_iter().map(|count| count as usize).collect()
+        self.column_totals().into_iter().map(|total| total.nonzero as usize).collect()
     }
 
-    /// One number per column, gathered over the stored values: `f(&mut number, column, value)`.
+    /// Sum, stored values and values other than 0 of each column, in one pass.
+    pub(crate) fn column_totals(&self) -> Vec<ColumnTotal> {
+        self.fold_columns(
+            |total: &mut ColumnTotal, _, value| {
+                total.sum += value;
+                total.stored += 1;
+                total.nonzero += u32::from(value != 0.0);
+            },
+            |total, more| {
+                total.sum += more.sum;
+                total.stored += more.stored;
+                total.nonzero += more.nonzero;
+            },
+        )
+    }
+
+    /// One item per column, gathered over the stored values by `f(&mut item, column, value)`; `add` joins two items.
     ///
-    /// Rows are taken in a fixed number of blocks whose numbers are added in order, so that the result
+    /// Rows are taken in a fixed number of blocks whose items are joined in order, so that the result
     /// is the same whatever the number of threads.
-    pub(crate) fn fold_columns(&self, f: impl Fn(&mut f64, usize, f32) + Sync) -> Vec<f64> {
+    pub(crate) fn fold_columns<T: Copy + Default + Send>(
+        &self,
+        f: impl Fn(&mut T, usize, f64) + Sync,
+        add: impl Fn(&mut T, T),
+    ) -> Vec<T> {
         const BLOCKS: usize = 16;
         // Small matrices, and those where accumulators would outweigh the data, go in one block.
         let blocks = if self.nnz() / BLOCKS > self.cols { BLOCKS } else { 1 };
         let per_block = self.rows.div_ceil(blocks).max(1);
         let starts: Vec<usize> = (0..self.rows).step_by(per_block).collect();
-        let partial: Vec<Vec<f64>> = starts
+        let partial: Vec<Vec<T>> = starts
             .into_par_iter()
             .map(|start| {
                 let end = (start + per_block).min(self.rows);
                 let range = self.indptr[start]..self.indptr[end];
-                let mut numbers = vec![0.0; self.cols];
+                let mut items = vec![T::default(); self.cols];
                 for (&column, &value) in self.indices[range.clone()].iter().zip(&self.values[range]) {
-                    f(&mut numbers[column as usize], column as usize, value);
+                    f(&mut items[column as usize], column as usize, f64::from(value));
                 }
-                numbers
+                items
             })
             .collect();
-        let mut total = vec![0.0; self.cols];
-        for numbers in partial {
-            for (sum, number) in total.iter_mut().zip(numbers) {
-                *sum += number;
+        let mut partial = partial.into_iter();
+        let mut total = partial.next().unwrap_or_else(|| vec![T::default(); self.cols]);
+        for items in partial {
+            for (sum, item) in total.iter_mut().zip(items) {
+                add(sum, item);
             }
         }
         total
+    }
+
+    /// Keeps these rows and columns, both rising, in place.
+    ///
+    /// # Errors
+    /// [`ExprError::Shape`] if there is no such row or column, [`ExprError::BrokenMatrix`] if they do not rise.
+    pub(crate) fn retain(mut self, rows: &[usize], columns: &[usize]) -> Result<Self, ExprError> {
+        check_positions("rows to keep", rows, self.rows)?;
+        let new_column = self.column_map(columns)?;
+        if [rows, columns].iter().any(|list| list.windows(2).any(|pair| pair[0] >= pair[1])) {
+            let problem = "rows and columns to keep must rise".to_owned();
+            return Err(ExprError::BrokenMatrix { rows: self.rows, cols: self.cols, problem });
+        }
+        let mut at = 0;
+        for (new_row, &row) in rows.iter().enumerate() {
+            let range = self.indptr[row]..self.indptr[row + 1];
+            // Rows rise: what is overwritten here has been read.
+            self.indptr[new_row] = at;
+            for from in range {
+                if let Some(column) = new_column[self.indices[from] as usize] {
+                    self.indices[at] = column;
+                    self.values[at] = self.values[from];
+                    at += 1;
+                }
+            }
+        }
+        self.indptr.truncate(rows.len());
+        self.indptr.push(at);
+        self.indices.truncate(at);
+        self.values.truncate(at);
+        self.indices.shrink_to_fit();
+        self.values.shrink_to_fit();
+        (self.rows, self.cols) = (rows.len(), columns.len());
+        Ok(self)
+    }
+
+    /// Column `j` added to column `target[j]` of a matrix of `cols` columns; `None` drops it.
+    ///
+    /// # Errors
+    /// [`ExprError::Shape`] unless `target` names a column below `cols` for each of ours, or `None`;
+    /// [`ExprError::NotACount`] if a sum is beyond `f32`.
+    pub fn sum_columns(&self, target: &[Option<usize>], cols: usize) -> Result<Self, ExprError> {
+        if target.len() != self.cols {
+            let what = "columns to add up".to_owned();
+            return Err(ExprError::Shape { what, expected: self.cols, found: target.len() });
+        }
+        let named: Vec<usize> = target.iter().flatten().copied().collect();
+        check_positions("columns to add up", &named, cols)?;
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        for row in 0..self.rows {
+            let (old, stored) = self.row(row);
+            for (&column, &value) in old.iter().zip(stored) {
+                if let Some(column) = target[column as usize] {
+                    indices.push(column as u32);
+                    values.push(value);
+                }
+            }
+            indptr.push(indices.len());
+        }
+        Self::from_unsorted(self.rows, cols, indptr, indices, values)
     }
 
     /// These rows, in this order; a row may be taken twice.

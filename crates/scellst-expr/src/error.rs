@@ -135,7 +135,7 @@ pub enum ExprError {
 }
 
 /// The first names of a list for a message.
-fn first_names(names: &[String]) -> String {
+pub(crate) fn first_names(names: &[String]) -> String {
     const SHOWN: usize = 10;
     let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {

@@ -33,14 +33,7 @@ impl Expression {
                 return Err(ExprError::DuplicateGene { gene: gene.clone(), first, second });
             }
         }
-        if let Some(at) = counts.values().iter().position(|&value| value < 0.0) {
-            let row = counts.indptr().partition_point(|&start| start <= at) - 1;
-            return Err(ExprError::NotACount {
-                row,
-                column: counts.indices()[at] as usize,
-                value: counts.values()[at],
-            });
-        }
+        counts.check_counts()?;
         Ok(Self { counts, genes, observations })
     }
 
@@ -117,6 +110,17 @@ impl Expression {
             genes = named(&self.genes, columns);
         }
         Ok(Self { counts: counts.unwrap_or_else(|| self.counts.clone()), genes, observations })
+    }
+
+    /// Keeps these rows and columns, both rising, without a copy of the counts.
+    pub(crate) fn retain(self, rows: &[usize], columns: &[usize]) -> Result<Self, ExprError> {
+        let named = |names: Vec<String>, at: &[usize]| {
+            let mut keep = vec![false; names.len()];
+            at.iter().for_each(|&at| keep[at] = true);
+            names.into_iter().zip(keep).filter_map(|(name, keep)| keep.then_some(name)).collect()
+        };
+        let counts = self.counts.retain(rows, columns)?;
+        Ok(Self { counts, genes: named(self.genes, columns), observations: named(self.observations, rows) })
     }
 
     /// Raw counts of these genes with their zeros, observations x genes in the order asked:

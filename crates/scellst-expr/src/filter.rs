@@ -1,5 +1,6 @@
 use std::fmt;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{ExprError, Expression};
@@ -96,30 +97,51 @@ impl FilterConfig {
     /// [`ExprError::Setting`] for a limit that is not finite, below 0, or a share above 1;
     /// [`ExprError::NothingLeft`] if no gene or no observation passes.
     pub fn apply(&self, expression: &Expression) -> Result<Filtered, ExprError> {
+        let (observations, genes, report) = self.decide(expression)?;
+        // All observations often stay: then their copy is saved.
+        let rows = (report.observations_after < report.observations_before).then_some(observations.as_slice());
+        let expression = expression.select(rows, Some(&genes))?;
+        Ok(Filtered { expression, observations, genes, report })
+    }
+
+    /// As [`FilterConfig::apply`], in place: the counts are never in memory twice.
+    ///
+    /// # Errors
+    /// As [`FilterConfig::apply`].
+    pub fn apply_owned(&self, expression: Expression) -> Result<Filtered, ExprError> {
+        let (observations, genes, report) = self.decide(&expression)?;
+        Ok(Filtered { expression: expression.retain(&observations, &genes)?, observations, genes, report })
+    }
+
+    /// Rows and columns that pass, both rising.
+    fn decide(&self, expression: &Expression) -> Result<(Vec<usize>, Vec<usize>, FilterReport), ExprError> {
         self.check()?;
         let names = expression.genes();
         let n = expression.counts().rows();
         let mut report = FilterReport { genes_before: names.len(), observations_before: n, ..FilterReport::default() };
-        let totals = expression.counts_per_gene();
-        let found_in = expression.observations_per_gene();
+        let totals = expression.counts().column_totals();
         // The small number keeps 0.29 x 100 from becoming 28.
-        let least_found = (self.min_gene_share * n as f64 + 1e-9).floor() as usize;
+        let least_found = (self.min_gene_share * n as f64 + 1e-9).floor();
 
         let mut keep = vec![false; names.len()];
-        for (gene, name) in names.iter().enumerate() {
-            if totals[gene] < self.min_gene_counts {
+        for ((total, name), keep) in totals.iter().zip(names).zip(&mut keep) {
+            if total.sum < self.min_gene_counts {
                 report.genes_few_counts.push(name.clone());
-            } else if found_in[gene] < least_found {
+            } else if f64::from(total.nonzero) < least_found {
                 report.genes_few_observations.push(name.clone());
             } else {
-                keep[gene] = true;
+                *keep = true;
             }
         }
-        let mut observations = Vec::new();
-        for row in 0..n {
+        let total_kept = |row: usize| {
             let (columns, values) = expression.counts().row(row);
             let kept = columns.iter().zip(values).filter(|(column, _)| keep[**column as usize]);
-            if kept.map(|(_, &value)| f64::from(value)).sum::<f64>() < self.min_observation_counts {
+            kept.map(|(_, &value)| f64::from(value)).sum::<f64>()
+        };
+        let totals: Vec<f64> = (0..n).into_par_iter().with_min_len(256).map(total_kept).collect();
+        let mut observations = Vec::new();
+        for (row, total) in totals.into_iter().enumerate() {
+            if total < self.min_observation_counts {
                 report.observations_few_counts.push(expression.observations()[row].clone());
             } else {
                 observations.push(row);
@@ -143,10 +165,7 @@ impl FilterConfig {
                 ),
             });
         }
-        // All observations often stay: then their copy is saved.
-        let rows = (observations.len() < n).then_some(observations.as_slice());
-        let expression = expression.select(rows, Some(&genes))?;
-        Ok(Filtered { expression, observations, genes, report })
+        Ok((observations, genes, report))
     }
 
     fn check(&self) -> Result<(), ExprError> {

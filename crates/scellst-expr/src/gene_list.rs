@@ -1,10 +1,12 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::first_names;
 use crate::{ExprError, Expression};
 
 /// A gene with the number that it was chosen by.
@@ -127,6 +129,25 @@ pub struct CommonGenes {
     pub genes: Vec<String>,
     /// Per section, its genes that another one lacks, sorted by name.
     pub lost: Vec<Vec<String>>,
+    /// Per section, the genes of others that it lacks, sorted by name: what it costs them.
+    pub lacking: Vec<Vec<String>>,
+}
+
+impl fmt::Display for CommonGenes {
+    /// A line a section, by number from 1.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} genes in common", self.genes.len())?;
+        for (at, (lost, lacking)) in self.lost.iter().zip(&self.lacking).enumerate() {
+            write!(f, "\nsection {}: loses {}{}", at + 1, lost.len(), examples(lost))?;
+            write!(f, "; lacks {} of the others{}", lacking.len(), examples(lacking))?;
+        }
+        Ok(())
+    }
+}
+
+/// The first names of a list, in brackets.
+fn examples(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" ({})", first_names(names)) }
 }
 
 /// The genes that all sections have, and what each of them loses.
@@ -136,22 +157,18 @@ pub struct CommonGenes {
 pub fn common_genes(sections: &[&Expression]) -> Result<CommonGenes, ExprError> {
     let sets: Vec<HashSet<&str>> =
         sections.iter().map(|section| section.genes().iter().map(String::as_str).collect()).collect();
-    let shared = |gene: &&String| sets.iter().all(|set| set.contains(gene.as_str()));
-    let sorted = |mut genes: Vec<String>| {
-        genes.sort_unstable();
-        genes
+    let mut found_in: BTreeMap<&str, usize> = BTreeMap::new();
+    sets.iter().flatten().for_each(|gene| *found_in.entry(*gene).or_default() += 1);
+    // In order of the name throughout.
+    let select = |keep: &dyn Fn(&str, usize) -> bool| -> Vec<String> {
+        found_in.iter().filter(|(gene, count)| keep(gene, **count)).map(|(gene, _)| (*gene).to_owned()).collect()
     };
-    let genes = match sections.first() {
-        Some(first) => sorted(first.genes().iter().filter(shared).cloned().collect()),
-        None => Vec::new(),
-    };
+    let genes = select(&|_, count| count == sets.len());
     if genes.is_empty() {
         let sizes: Vec<String> = sets.iter().map(|set| set.len().to_string()).collect();
         return Err(ExprError::NoCommonGenes { sections: sections.len(), genes: sizes.join(", ") });
     }
-    let lost = sections
-        .iter()
-        .map(|section| sorted(section.genes().iter().filter(|gene| !shared(gene)).cloned().collect()))
-        .collect();
-    Ok(CommonGenes { genes, lost })
+    let lost = sets.iter().map(|set| select(&|gene, count| count < sets.len() && set.contains(gene))).collect();
+    let lacking = sets.iter().map(|set| select(&|gene, _| !set.contains(gene))).collect();
+    Ok(CommonGenes { genes, lost, lacking })
 }

@@ -1,10 +1,35 @@
-use crate::gene_list::common_genes;
+use crate::gene_list::{CommonGenes, common_genes};
 use crate::loess::fit_quadratic;
 use crate::variance::deviations_about;
 use crate::{CsrMatrix, ExprError, Expression, GeneScore};
 
 /// Share of the genes in each neighbourhood of the mean-variance trend.
 const SPAN: f64 = 0.3;
+
+/// What orders genes of several sections; of one section both give the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum HvgFlavor {
+    /// By the median of the ranks, then by the number of sections: scanpy's `seurat_v3`.
+    #[default]
+    SeuratV3,
+    /// By the number of sections, then by the median of the ranks: scanpy's `seurat_v3_paper`.
+    SeuratV3Paper,
+}
+
+/// A gene that varies more than its mean explains.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct VariableGene {
+    /// Its name.
+    pub gene: String,
+    /// Normalised variance, the mean over the sections.
+    pub normalised_variance: f64,
+    /// The median of its ranks (from 0) among the first `k` of the sections that have it there.
+    pub median_rank: f64,
+    /// In how many sections it is among the first `k`.
+    pub sections: usize,
+}
 
 /// `hvg:k`: the `k` genes whose raw counts vary most for their mean, as scanpy's `seurat_v3`.
 ///
@@ -19,18 +44,29 @@ const SPAN: f64 = 0.3;
 /// # Errors
 /// [`ExprError::NoCommonGenes`]; [`ExprError::NothingLeft`] if a section has fewer than two observations.
 pub fn highly_variable(sections: &[&Expression], k: usize) -> Result<Vec<GeneScore>, ExprError> {
-    let genes = common_genes(sections)?.genes;
+    let chosen = highly_variable_by(sections, k, HvgFlavor::SeuratV3)?;
+    let score = |(at, gene): (usize, VariableGene)| GeneScore {
+        gene: gene.gene,
+        score: gene.normalised_variance,
+        rank: at + 1,
+    };
+    Ok(chosen.into_iter().enumerate().map(score).collect())
+}
+
+/// As [`highly_variable`], in the order of a flavour and with what scanpy tells of each gene; best first.
+///
+/// # Errors
+/// As [`highly_variable`].
+pub fn highly_variable_by(
+    sections: &[&Expression],
+    k: usize,
+    flavor: HvgFlavor,
+) -> Result<Vec<VariableGene>, ExprError> {
+    let CommonGenes { genes, .. } = common_genes(sections)?;
     let mut scores = vec![0.0; genes.len()];
     let mut ranks: Vec<Vec<usize>> = vec![Vec::new(); genes.len()];
     for section in sections {
-        let columns = section.gene_positions(&genes)?;
-        let variances: Vec<f64> = if columns.len() == section.genes().len() {
-            // All genes of the section: no copy is needed, only their order.
-            let in_own_order = normalised_variances(section.counts())?;
-            columns.iter().map(|&column| in_own_order[column]).collect()
-        } else {
-            normalised_variances(&section.counts().select_columns(&columns)?)?
-        };
+        let variances = variances_of(section.counts(), &section.gene_positions(&genes)?)?;
         let mut order: Vec<usize> = (0..genes.len()).collect();
         order.sort_by(|&a, &b| variances[b].total_cmp(&variances[a]));
         for (rank, &gene) in order.iter().take(k).enumerate() {
@@ -40,31 +76,49 @@ pub fn highly_variable(sections: &[&Expression], k: usize) -> Result<Vec<GeneSco
             *score += variance / sections.len() as f64;
         }
     }
-    let mut chosen: Vec<usize> = (0..genes.len()).filter(|&gene| !ranks[gene].is_empty()).collect();
-    let medians: Vec<f64> = ranks.iter_mut().map(|ranks| median(ranks)).collect();
+    let scored = genes.into_iter().zip(scores).zip(&mut ranks).filter(|(_, ranks)| !ranks.is_empty());
+    let mut chosen: Vec<VariableGene> = scored
+        .map(|((gene, normalised_variance), ranks)| VariableGene {
+            gene,
+            normalised_variance,
+            median_rank: median(ranks),
+            sections: ranks.len(),
+        })
+        .collect();
     // Stable, and the names are sorted already.
-    chosen.sort_by(|&a, &b| medians[a].total_cmp(&medians[b]).then(ranks[b].len().cmp(&ranks[a].len())));
+    chosen.sort_by(|a, b| {
+        let (rank, sections) = (a.median_rank.total_cmp(&b.median_rank), b.sections.cmp(&a.sections));
+        match flavor {
+            HvgFlavor::SeuratV3 => rank.then(sections),
+            HvgFlavor::SeuratV3Paper => sections.then(rank),
+        }
+    });
     chosen.truncate(k);
-    let score = |(at, gene): (usize, usize)| GeneScore { gene: genes[gene].clone(), score: scores[gene], rank: at + 1 };
-    Ok(chosen.into_iter().enumerate().map(score).collect())
+    Ok(chosen)
 }
 
 /// The normalised variance of each column of raw counts, as in [`highly_variable`].
 ///
 /// # Errors
-/// [`ExprError::NothingLeft`] if there are fewer than two rows.
+/// [`ExprError::NothingLeft`] if there are fewer than two rows, [`ExprError::NotACount`] for a value below zero.
 pub fn normalised_variances(counts: &CsrMatrix) -> Result<Vec<f64>, ExprError> {
+    variances_of(counts, &(0..counts.cols()).collect::<Vec<_>>())
+}
+
+/// Three passes over the stored values, whatever the columns: no copy of them is made.
+fn variances_of(counts: &CsrMatrix, columns: &[usize]) -> Result<Vec<f64>, ExprError> {
     if counts.rows() < 2 {
         return Err(ExprError::NothingLeft {
             after: "choosing observations".to_owned(),
             detail: format!("a variance needs two observations, found {}", counts.rows()),
         });
     }
+    counts.check_counts()?;
     let n = counts.rows() as f64;
     let mean: Vec<f64> = counts.column_sums().into_iter().map(|sum| sum / n).collect();
     let variance: Vec<f64> = deviations_about(counts, &mean).into_iter().map(|sum| sum / (n - 1.0)).collect();
 
-    let varying: Vec<usize> = (0..counts.cols()).filter(|&gene| variance[gene] > 0.0).collect();
+    let varying: Vec<usize> = columns.iter().copied().filter(|&gene| variance[gene] > 0.0).collect();
     let x: Vec<f64> = varying.iter().map(|&gene| mean[gene].log10()).collect();
     let y: Vec<f64> = varying.iter().map(|&gene| variance[gene].log10()).collect();
     // A constant gene has an expected deviation of 1, as in scanpy; its score is 0 all the same.
@@ -73,16 +127,25 @@ pub fn normalised_variances(counts: &CsrMatrix) -> Result<Vec<f64>, ExprError> {
         expected[gene] = 10_f64.powf(log).sqrt();
     }
     let clip: Vec<f64> = expected.iter().zip(&mean).map(|(deviation, mean)| deviation * n.sqrt() + mean).collect();
-    let sums = counts.fold_columns(|sum, gene, value| *sum += f64::from(value).min(clip[gene]));
-    let squares = counts.fold_columns(|sum, gene, value| {
-        let clipped = f64::from(value).min(clip[gene]);
-        *sum += clipped * clipped;
-    });
-    let score = |gene: usize| {
-        let about_mean = n * mean[gene] * mean[gene] + squares[gene] - 2.0 * sums[gene] * mean[gene];
-        about_mean / ((n - 1.0) * expected[gene] * expected[gene])
+    let clipped = counts.fold_columns(
+        |(sum, squares): &mut (f64, f64), gene, value| {
+            let clipped = value.min(clip[gene]);
+            *sum += clipped;
+            *squares += clipped * clipped;
+        },
+        |(sum, squares), more| {
+            *sum += more.0;
+            *squares += more.1;
+        },
+    );
+    let score = |&gene: &usize| {
+        let (sum, squares) = clipped[gene];
+        let about_mean = n * mean[gene] * mean[gene] + squares - 2.0 * sum * mean[gene];
+        let score = about_mean / ((n - 1.0) * expected[gene] * expected[gene]);
+        // Values near the ends of f32 may be expected to vary by nothing or by infinitely much.
+        if score.is_finite() { score } else { 0.0 }
     };
-    Ok((0..counts.cols()).map(score).collect())
+    Ok(columns.iter().map(score).collect())
 }
 
 fn median(ranks: &mut [usize]) -> f64 {

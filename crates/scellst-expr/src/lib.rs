@@ -31,6 +31,7 @@
 mod csr;
 mod error;
 mod expression;
+mod features;
 mod filter;
 mod gene_list;
 mod hvg;
@@ -39,16 +40,24 @@ mod moran;
 mod normalise;
 mod scaling;
 mod selection;
+mod spatial_test;
+mod spot_graph;
 mod variance;
 
 pub use csr::CsrMatrix;
 pub use error::ExprError;
 pub use expression::{Expression, Spots, make_unique};
+pub use features::{DuplicateGenes, FeatureConfig, FeatureReport, Features, GeneNaming, is_control};
 pub use filter::{FilterConfig, FilterReport, Filtered};
 pub use gene_list::{CommonGenes, GeneScore, common_genes, read_gene_list, sorted_names, write_gene_scores};
-pub use hvg::{highly_variable, normalised_variances};
+pub use hvg::{HvgFlavor, VariableGene, highly_variable, highly_variable_by, normalised_variances};
 pub use moran::{morans_i, spatially_variable};
-pub use normalise::{TARGET_SUM, log1p, normalise, normalise_log1p, size_factors};
+pub use normalise::{
+    NormaliseConfig, Normalised, TARGET_SUM, TargetSum, into_normalised_log1p, log1p, normalise, normalise_log1p,
+    size_factors,
+};
 pub use scaling::{GeneRanges, Scaling};
 pub use selection::GeneSelection;
+pub use spatial_test::{SpatialStatistic, SpatialTest, SpatialTests, Tails, benjamini_hochberg, spatial_tests};
+pub use spot_graph::SpotGraph;
 pub use variance::{log_normalised_variance, most_variable};

@@ -88,11 +88,16 @@ fn local_fit(xs: &[f64], ys: &[f64], at: f64, neighbours: usize) -> (f64, f64) {
         start += 1;
     }
     let radius = (at - xs[start]).abs().max((xs[start + neighbours - 1] - at).abs());
-    let radius = if radius > 0.0 { radius } else { 1.0 };
+    let (window, radius) = if radius > 0.0 {
+        (start..start + neighbours, radius)
+    } else {
+        // More points than a neighbourhood holds lie right here, where scikit-misc gives up: all of them count.
+        (xs.partition_point(|&x| x < at)..xs.partition_point(|&x| x <= at), 1.0)
+    };
     let mut columns = [Vec::new(), Vec::new(), Vec::new()];
     let mut target = Vec::new();
     // Equal distances beyond the window count too; their weight is zero.
-    for (&x, &y) in xs[start..start + neighbours].iter().zip(&ys[start..]) {
+    for (&x, &y) in xs[window.clone()].iter().zip(&ys[window]) {
         let distance = (x - at) / radius;
         let root = (1.0 - distance.abs().powi(3)).max(0.0).powi(3).sqrt();
         if root > 0.0 {

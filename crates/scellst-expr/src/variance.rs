@@ -89,16 +89,22 @@ fn squared_deviations(matrix: &CsrMatrix, columns: &[usize], mean: &[f64]) -> Ve
 
 /// Per column the sum of `(value - mean)^2` over all rows, zeros included.
 pub(crate) fn deviations_about(matrix: &CsrMatrix, mean: &[f64]) -> Vec<f64> {
-    let mut squares = matrix.fold_columns(|sum, column, value| {
-        let deviation = f64::from(value) - mean[column];
-        *sum += deviation * deviation;
-    });
-    let mut stored = vec![0_usize; matrix.cols()];
-    for &column in matrix.indices() {
-        stored[column as usize] += 1;
+    #[derive(Clone, Copy, Default)]
+    struct Square {
+        sum: f64,
+        stored: usize,
     }
-    for (column, square) in squares.iter_mut().enumerate() {
-        *square += (matrix.rows() - stored[column]) as f64 * mean[column] * mean[column];
-    }
-    squares
+    let squares = matrix.fold_columns(
+        |square: &mut Square, column, value| {
+            let deviation = value - mean[column];
+            square.sum += deviation * deviation;
+            square.stored += 1;
+        },
+        |square, more| {
+            square.sum += more.sum;
+            square.stored += more.stored;
+        },
+    );
+    let with_zeros = |(square, mean): (Square, &f64)| square.sum + (matrix.rows() - square.stored) as f64 * mean * mean;
+    squares.into_iter().zip(mean).map(with_zeros).collect()
 }
