@@ -27,11 +27,13 @@ mod grid;
 mod neighbours;
 mod qc;
 mod split;
+mod spots;
 
-pub use assign::assign;
+pub use assign::{assign, assign_to};
 pub use bags::Bags;
 pub use error::BagsError;
 pub use grid::PointGrid;
 pub use neighbours::{Neighbours, neighbours};
-pub use qc::Qc;
+pub use qc::{Qc, TissueQc};
 pub use split::Split;
+pub use spots::{SpotAreas, SpotShape};
