@@ -9,6 +9,9 @@ use scellst_bags::{SpotAreas, assign_to};
 use scellst_types::{Micron, Point};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().nth(1).as_deref() == Some("context") {
+        return context();
+    }
     println!("{} threads", rayon::current_num_threads());
     // Hexagonal: 141 columns by 142 rows of 100 um pitch.
     let hexagons: Vec<Point<Micron>> = (0..20_000)
@@ -35,6 +38,32 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         time(&format!("5,000,000 cells in random order, 1,000,000 bins of {side} um"), &cells, || {
             SpotAreas::squares(&bins, side)
         })?;
+    }
+    context()?;
+    Ok(())
+}
+
+/// 300,000 cells with 512 features each; within the largest radius about 400 of them.
+fn context() -> Result<(), Box<dyn std::error::Error>> {
+    let (cells, side) = (300_000, 15_000.0);
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut unit = || rng.next_u32() as f64 / f64::from(u32::MAX);
+    let places: Vec<Point<Micron>> = (0..cells).map(|_| Point::new(side * unit(), side * unit())).collect();
+    let features = ndarray::Array2::from_shape_fn((cells, 512), |_| unit() as f32);
+    let radius = side * (400.0 / cells as f64 / std::f64::consts::PI).sqrt();
+    for radii in [vec![radius], vec![radius / 4.0, radius / 2.0, radius]] {
+        let start = Instant::now();
+        let (mut blocks, mut pairs, mut check) = (0, 0_u64, 0.0);
+        for block in scellst_bags::Context::new(&places, features.view(), &places, &radii)? {
+            blocks += 1;
+            pairs += block.counts.iter().map(|&n| u64::from(n)).sum::<u64>();
+            check += f64::from(block.values[(0, 0)]);
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!(
+            "context of 300,000 cells x 512 features within {radii:.0?} um: {seconds:.1} s\n  {:.0} neighbours a cell in all radii, {blocks} blocks ({check:.3})",
+            pairs as f64 / cells as f64
+        );
     }
     Ok(())
 }

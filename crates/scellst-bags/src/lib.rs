@@ -22,15 +22,18 @@
 
 mod assign;
 mod bags;
+mod context;
 mod error;
 mod grid;
 mod neighbours;
 mod qc;
 mod split;
 mod spots;
+mod tiles;
 
 pub use assign::{assign, assign_to};
 pub use bags::Bags;
+pub use context::{Context, ContextBlock};
 pub use error::BagsError;
 pub use grid::PointGrid;
 pub use neighbours::{Neighbours, neighbours};

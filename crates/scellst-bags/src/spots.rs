@@ -50,6 +50,8 @@ enum Halves<'a> {
 #[derive(Debug, Clone)]
 struct Class {
     grid: PointGrid,
+    /// Half the extent of the largest spot, um.
+    largest: f64,
     /// How far the class's largest spot reaches along an axis, um.
     reach: f64,
 }
@@ -83,11 +85,7 @@ impl<'a> SpotAreas<'a> {
     /// As [`SpotAreas::discs`], and [`BagsError::Lengths`] for another number of sizes.
     pub fn of_sizes(centres: &'a [Point<Micron>], shape: SpotShape, halves_um: &'a [f64]) -> Result<Self, BagsError> {
         if halves_um.len() != centres.len() {
-            return Err(BagsError::Lengths {
-                what: "sizes of spots",
-                expected: centres.len(),
-                found: halves_um.len(),
-            });
+            return Err(BagsError::Lengths { what: "sizes of spots", expected: centres.len(), found: halves_um.len() });
         }
         Self::new(centres, shape, Halves::Each(halves_um))
     }
@@ -128,18 +126,16 @@ impl<'a> SpotAreas<'a> {
             return Err(BagsError::Setting { setting: "angle of the squares", expected: "finite", found });
         }
         self.turn = (radians.cos(), radians.sin());
+        let reaches: Vec<f64> = self.classes.iter().map(|class| self.reach(class.largest)).collect();
+        self.classes.iter_mut().zip(reaches).for_each(|(class, reach)| class.reach = reach);
         Ok(self)
     }
 
     fn classes(&self) -> Result<Vec<Class>, BagsError> {
-        let reach = |half: f64| match self.shape {
-            SpotShape::Disc => half,
-            // The corners, however it is turned.
-            SpotShape::Square => half * std::f64::consts::SQRT_2,
-        };
-        let class = |largest: f64, grid| Class { grid, reach: reach(largest) * (1.0 + 1e-9) };
+        // Buckets as large as a spot: a place has at most four to look at.
+        let class = |largest: f64, grid| Class { grid, largest, reach: self.reach(largest) };
         let halves = match self.halves {
-            Halves::One(half) => return Ok(vec![class(half, PointGrid::new(self.centres, reach(half))?)]),
+            Halves::One(half) => return Ok(vec![class(half, PointGrid::new(self.centres, 2.0 * half)?)]),
             Halves::Each(halves) => halves,
         };
         let mut members = std::collections::BTreeMap::<i32, Vec<u32>>::new();
@@ -149,9 +145,19 @@ impl<'a> SpotAreas<'a> {
         let build = |spots: Vec<u32>| {
             let largest = spots.iter().map(|&s| halves[s as usize]).fold(0.0, f64::max);
             let centres: Vec<_> = spots.iter().map(|&s| self.centres[s as usize]).collect();
-            Ok(class(largest, PointGrid::new(&centres, reach(largest))?.renamed(&spots)))
+            Ok(class(largest, PointGrid::new(&centres, 2.0 * largest)?.renamed(&spots)))
         };
         members.into_values().map(build).collect()
+    }
+
+    /// How far a spot of half this extent reaches along the axes of the slide, and a little further for rounding.
+    fn reach(&self, half: f64) -> f64 {
+        let (cos, sin) = self.turn;
+        let share = match self.shape {
+            SpotShape::Disc => 1.0,
+            SpotShape::Square => cos.abs() + sin.abs(),
+        };
+        half * share * (1.0 + 1e-9) + 1e-6
     }
 
     /// Number of spots.
