@@ -258,7 +258,7 @@ impl<'a> Side<'a> {
 }
 
 fn neighbours(sides: &[Side<'_>], reach: Reach) -> Result<(Option<f64>, Finding), BagsError> {
-    let mut cases = Vec::new();
+    let (mut cases, mut evidence) = (0, Vec::new());
     let mut nearest: Option<f64> = None;
     for side in sides.iter().filter(|side| side.has(true) && side.has(false)) {
         let SectionBags { centres, spots, spot_radius_um, .. } = side.section;
@@ -268,8 +268,12 @@ fn neighbours(sides: &[Side<'_>], reach: Reach) -> Result<(Option<f64>, Finding)
         for &test in &side.test {
             let (distance, train) = nearest_of(&grid, centres[test], limit);
             nearest = Some(nearest.map_or(distance, |least| least.min(distance)));
-            if distance <= limit {
-                cases.push(format!(
+            if distance > limit {
+                continue;
+            }
+            cases += 1;
+            if evidence.len() < MOST_EVIDENCE {
+                evidence.push(format!(
                     "section {}: test spot {} lies {distance:.1} um from training spot {}, within the reach of {limit:.1} um",
                     side.name(),
                     spots[test],
@@ -278,7 +282,8 @@ fn neighbours(sides: &[Side<'_>], reach: Reach) -> Result<(Option<f64>, Finding)
             }
         }
     }
-    Ok((nearest, Finding::of(Leak::Neighbour, cases, Vec::new())))
+    let finding = Finding::of(Leak::Neighbour, evidence, Vec::new());
+    Ok((nearest, Finding { cases, ..finding }))
 }
 
 /// The nearest point (the first of several) and its distance, searched in wider and wider circles.

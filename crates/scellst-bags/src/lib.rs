@@ -1,8 +1,15 @@
 //! Bags of cells for spots: spatial assignment, CSR bags and their quality control.
 //!
-//! [`assign`] puts cells into the capture discs that hold them and reports how that went ([`Qc`]); [`Bags`] is what
-//! models train on; [`Split`] says which bags train and which validate; [`neighbours`] and [`PointGrid`] find
-//! the cells around a place. All coordinates are micrometres on the slide.
+//! * [`assign`] puts cells into the capture discs that hold them and reports how that went ([`Qc`]); [`assign_to`] does
+//!   so for discs and squares of any sizes ([`SpotAreas`]), and [`overlap_weights`] says how much of each nucleus lies
+//!   in its spot;
+//! * [`Bags`] is what models train on;
+//! * [`Context`] gives the mean and spread of the features of the cells around a cell or a spot; [`neighbours`] and
+//!   [`PointGrid`] find those cells;
+//! * [`SplitPlan`] says which bags train and which test: at random, by section, patient or block, in folds or once;
+//!   [`SplitFile`] writes that down; [`check_leakage`] looks whether training has seen what tests.
+//!
+//! All coordinates are micrometres on the slide.
 //!
 //! Not a general spatial index: points on a plane at a known scale only (use `rstar` or `kiddo` for others).
 //!
@@ -20,6 +27,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod area;
 mod assign;
 mod bags;
 mod context;
@@ -27,6 +35,7 @@ mod error;
 mod grid;
 mod leakage;
 mod neighbours;
+mod overlap;
 mod plan;
 mod qc;
 mod split;
@@ -40,6 +49,7 @@ pub use error::BagsError;
 pub use grid::PointGrid;
 pub use leakage::{EncoderTraining, Finding, Leak, LeakageOptions, LeakageReport, Reach, Verdict, check_leakage};
 pub use neighbours::{Neighbours, neighbours};
+pub use overlap::{Nucleus, overlap_weights};
 pub use plan::{Held, SectionBags, SplitBy, SplitFile, SplitPlan, SplitSection};
 pub use qc::{Qc, TissueQc};
 pub use split::Split;
