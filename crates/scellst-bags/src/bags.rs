@@ -82,20 +82,9 @@ impl Bags {
         Ok(Self { offsets, cells, spots })
     }
 
-    /// From cells with their spots, `(spot, cell)` in rising order and each cell once.
-    pub(crate) fn from_sorted_pairs(pairs: impl Iterator<Item = (u32, u32)>) -> Self {
-        let mut bags = Self { offsets: vec![0], cells: Vec::new(), spots: Vec::new() };
-        for (spot, cell) in pairs {
-            if bags.spots.last() != Some(&spot) {
-                bags.spots.push(spot);
-                bags.offsets.push(bags.cells.len() as u32);
-            }
-            bags.cells.push(cell);
-            if let Some(end) = bags.offsets.last_mut() {
-                *end = bags.cells.len() as u32;
-            }
-        }
-        bags
+    /// From arrays that hold what [`Bags::new`] would check.
+    pub(crate) fn from_sorted(offsets: Vec<u32>, cells: Vec<u32>, spots: Vec<u32>) -> Self {
+        Self { offsets, cells, spots }
     }
 
     /// Number of bags.
@@ -147,6 +136,21 @@ impl Bags {
     /// The spot of each bag.
     pub fn spots(&self) -> &[u32] {
         &self.spots
+    }
+
+    /// Cells of every spot of a table of so many, those without a bag included: what a picture of the bags shows.
+    ///
+    /// # Errors
+    /// [`BagsError::BrokenBags`] if a bag belongs to a spot beyond the table.
+    pub fn cells_per_spot(&self, spots: usize) -> Result<Vec<u32>, BagsError> {
+        let mut counts = vec![0; spots];
+        for (spot, cells) in self.iter() {
+            let Some(count) = counts.get_mut(spot as usize) else {
+                return Err(BagsError::BrokenBags(format!("a bag names spot {spot}, but there are {spots}")));
+            };
+            *count = cells.len() as u32;
+        }
+        Ok(counts)
     }
 
     /// Only these bags (positions among the bags, in any order); the order stays that of the spots.

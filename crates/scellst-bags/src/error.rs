@@ -11,7 +11,7 @@ pub enum BagsError {
         cells: usize,
         /// How many spots.
         spots: usize,
-        /// Diameter of a spot, um.
+        /// Diameter (or side) of the largest spot, um.
         diameter_um: f64,
         /// Bounding box of the cells, um.
         cell_box: String,
@@ -25,7 +25,7 @@ pub enum BagsError {
         what: &'static str,
     },
     /// A coordinate that is no number.
-    #[error("{what} {index} lies at ({x}, {y}) um; coordinates must be finite (and below 1e150)")]
+    #[error("{what} {index} lies at ({x}, {y}) um; coordinates must be finite and below 1e9")]
     NotFinite {
         /// `cell`, `spot` or `centre`.
         what: &'static str,
@@ -46,6 +46,34 @@ pub enum BagsError {
         /// What it is.
         found: String,
     },
+    /// Arrays that should be of one length.
+    #[error("{found} {what}, expected {expected}")]
+    Lengths {
+        /// Of what.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A number that is none, or too large.
+    #[error("{what} at row {row}, column {column} is {value}; it must be finite and below 1e15")]
+    Value {
+        /// Of what table.
+        what: &'static str,
+        /// Its row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// What it is.
+        value: f64,
+    },
+    /// A split that contradicts itself or its sections.
+    #[error("broken split: {0}")]
+    BrokenSplit(String),
+    /// Test data that training has seen.
+    #[error("training and test are not apart: {0}")]
+    Leakage(String),
     /// Arrays that make no bags.
     #[error("broken bags: {0}")]
     BrokenBags(String),
