@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use scellst_h5::{H5Error, ReadLimits, read_h5ad, read_h5ad_with, read_matrix};
+use scellst_h5::{H5Error, ReadLimits, ReadOptions, read_h5ad, read_h5ad_with, read_matrix};
 
 use crate::common::fixtures;
 
@@ -128,12 +128,13 @@ fn truncated_anywhere() {
 
 #[test]
 fn limits_bound_what_is_allocated() {
+    let limited = |max_array_bytes| ReadOptions::default().with_limits(ReadLimits { max_array_bytes });
     let dir = fixtures();
     for name in ["dense_f32", "csr_f32", "csc_f64"] {
         let path = dir.path().join(format!("{name}.h5ad"));
-        let error = read_h5ad_with(&path, ReadLimits { max_array_bytes: 16 }).unwrap_err();
+        let error = read_h5ad_with(&path, &limited(16)).unwrap_err();
         assert_eq!(kind(&error), "limit", "{error}");
-        assert!(read_h5ad_with(&path, ReadLimits { max_array_bytes: 4096 }).is_ok());
+        assert!(read_h5ad_with(&path, &limited(4096)).is_ok());
     }
 }
 
