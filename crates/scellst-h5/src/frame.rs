@@ -97,12 +97,7 @@ pub(crate) fn columns(source: &Arc<Source>, frame: &str, rows: usize) -> Result<
 }
 
 /// One column of texts without gaps, one for each name.
-pub(crate) fn text_column(
-    source: &Arc<Source>,
-    frame: &str,
-    name: &str,
-    rows: usize,
-) -> Result<Vec<String>, H5Error> {
+pub(crate) fn text_column(source: &Arc<Source>, frame: &str, name: &str, rows: usize) -> Result<Vec<String>, H5Error> {
     let place = format!("{frame}/{name}");
     if source.kind(&place)?.is_none() {
         let there = source.text_list_attr(frame, "column-order")?.join("', '");
