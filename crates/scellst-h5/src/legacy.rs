@@ -81,7 +81,8 @@ fn read_table(path: &Path, limits: ReadLimits) -> Result<Table, H5Error> {
             found += 1;
         }
         let columns = columns.get_or_insert_with(|| {
-            let skip = usize::from(header.len() == found + 1);
+            let named = header.first().is_some_and(|h| h.is_empty()) || header.len() == found + 1;
+            let skip = usize::from(named);
             header.iter().skip(skip).cloned().collect()
         });
         if found != columns.len() {

@@ -31,6 +31,28 @@ pub fn real_sections() -> Option<PathBuf> {
     dir.is_dir().then_some(dir)
 }
 
+/// Real files of 10x Genomics' programs, where this checkout lies beside them.
+pub fn real_tenx() -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/tenx");
+    if !dir.is_dir() {
+        println!("skipped: no shared data");
+    }
+    dir.is_dir().then_some(dir)
+}
+
+/// Where a file's bytes say something, but for HDF5's heaps of texts: HDF5 2.2 runs forever on an entry of size 0 in one.
+pub fn outside_of_heaps(bytes: &[u8]) -> Vec<usize> {
+    let mut heap_ends = 0;
+    (0..bytes.len())
+        .filter(|&i| {
+            if bytes[i..].starts_with(b"GCOL") {
+                heap_ends = i + 4096;
+            }
+            i >= heap_ends && bytes[i] != 0
+        })
+        .collect()
+}
+
 /// Runs a script with a Python that has anndata; nothing if there is none.
 pub fn python(script: &str, arguments: &[&Path]) -> Option<String> {
     let candidates =

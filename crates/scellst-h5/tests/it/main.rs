@@ -10,3 +10,4 @@ mod layout;
 mod python;
 mod round_trip;
 mod sample;
+mod tenx;
