@@ -37,6 +37,7 @@ mod hvg;
 mod loess;
 mod moran;
 mod normalise;
+mod placement;
 mod scaling;
 mod selection;
 mod variance;
@@ -49,6 +50,7 @@ pub use gene_list::{CommonGenes, GeneScore, common_genes, read_gene_list, sorted
 pub use hvg::{highly_variable, normalised_variances};
 pub use moran::{morans_i, spatially_variable};
 pub use normalise::{TARGET_SUM, log1p, normalise, normalise_log1p, size_factors};
+pub use placement::{PlacementDoubt, PlacementEvidence, check_placement};
 pub use scaling::{GeneRanges, Scaling};
 pub use selection::GeneSelection;
 pub use variance::{log_normalised_variance, most_variable};

@@ -66,6 +66,7 @@ mod uns;
 mod wanted;
 mod write_predictions;
 mod write_section;
+mod write_spatial;
 
 pub use columns::{Column, Compression};
 pub use counts::{
@@ -82,3 +83,4 @@ pub use tenx::{FeatureCount, LeftOut, ScaleFactors, TranscriptCounts};
 pub use uns::read_uns_number;
 pub use write_predictions::{PredictionHeader, PredictionWriter};
 pub use write_section::{SectionParts, write_section};
+pub use write_spatial::SpatialLibrary;
