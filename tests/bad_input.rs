@@ -124,7 +124,7 @@ fn sections_that_cannot_be_trained_on() {
     let far: Vec<Point<Level0>> = f.section.spots().centres().iter().map(|p| Point::new(p.x + 1e6, p.y)).collect();
     f.spots("far.h5ad", Some(&far));
     f.describe("far.toml", "slide.tif", "far.h5ad", "spot_diameter_um = 55.0");
-    f.train_fails("far.toml", "var:20", &["none of", "spots", "mpp"]);
+    f.train_fails("far.toml", "var:20", &["far.h5ad", "spots lie outside of the slide"]);
 
     // Coordinates of an image half as large, as everybody has them once.
     let half: Vec<Point<Level0>> =
@@ -132,7 +132,7 @@ fn sections_that_cannot_be_trained_on() {
     f.spots("half.h5ad", Some(&half));
     let pitch = f.section.spots().pitch_px().unwrap() * f.section.mpp().mean();
     f.describe("half.toml", "slide.tif", "half.h5ad", &format!("spot_diameter_um = 55.0\nspot_pitch_um = {pitch}"));
-    f.train_fails("half.toml", "var:20", &["slide.tif", "resolution", "apart"]);
+    f.train_fails("half.toml", "var:20", &["half.h5ad", "another scale", "2.0000 times as large", "apart"]);
 
     std::fs::write(f.path("genes.csv"), "gene\nNOT_A_GENE\n").unwrap();
     f.train_fails("section.toml", &f.text("genes.csv"), &["NOT_A_GENE"]);

@@ -38,6 +38,7 @@ mod hvg;
 mod loess;
 mod moran;
 mod normalise;
+mod placement;
 mod scaling;
 mod selection;
 mod spatial_test;
@@ -56,6 +57,7 @@ pub use normalise::{
     NormaliseConfig, Normalised, TARGET_SUM, TargetSum, into_normalised_log1p, log1p, normalise, normalise_log1p,
     size_factors,
 };
+pub use placement::{PlacementDoubt, PlacementEvidence, check_placement};
 pub use scaling::{GeneRanges, Scaling};
 pub use selection::GeneSelection;
 pub use spatial_test::{SpatialStatistic, SpatialTest, SpatialTests, Tails, benjamini_hochberg, spatial_tests};

@@ -186,9 +186,13 @@ impl DatasetReader {
 
     /// All values, one dimension.
     pub(crate) fn numbers<T: H5Type + Copy>(&self) -> Result<Vec<T>, H5Error> {
-        let n = self.len()?;
-        let mut out = self.room(n)?;
-        self.for_each_block(0..n, |_, block| {
+        self.some_numbers(0..self.len()?)
+    }
+
+    /// Some values, one dimension.
+    pub(crate) fn some_numbers<T: H5Type + Copy>(&self, range: Range<usize>) -> Result<Vec<T>, H5Error> {
+        let mut out = self.room(range.len())?;
+        self.for_each_block(range, |_, block| {
             out.extend_from_slice(block);
             Ok(())
         })?;

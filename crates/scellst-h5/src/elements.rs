@@ -116,7 +116,7 @@ impl<'f> Writer<'f> {
         }
     }
 
-    fn check_key(&self, place: &str, key: &str) -> Result<(), H5Error> {
+    pub(crate) fn check_key(&self, place: &str, key: &str) -> Result<(), H5Error> {
         if key.is_empty() || key == "." || key.contains(['/', '\0']) {
             return Err(self.misuse(format!(
                 "{place}: '{}' cannot be a name in HDF5: no '/', no NUL, not empty",

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
-/// What can go wrong with an HDF5 file, by whose doing it is.
+/// What can go wrong with a file of counts, by whose doing it is.
 ///
-/// `object` is the place inside of the file, as in `X/indptr`; it is `/` for the file as a whole.
+/// `object` is the place inside of the file, as in `X/indptr` or `line 3`; it is `/` for the file as a whole.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum H5Error {
@@ -45,6 +45,16 @@ pub enum H5Error {
         /// Where in it.
         object: String,
         /// What it is and what to do.
+        problem: String,
+    },
+    /// Several things of which the caller must choose one.
+    #[error("{}: {object}: {problem}", path.display())]
+    Ambiguous {
+        /// The file or folder.
+        path: PathBuf,
+        /// Where in it.
+        object: String,
+        /// What there is to choose from, and how.
         problem: String,
     },
     /// More than [`ReadLimits`](crate::ReadLimits) allow, or than the file can hold.

@@ -26,23 +26,29 @@ pub(crate) fn names(source: &Arc<Source>, frame: &str) -> Result<Vec<String>, H5
     match source.kind(&place)? {
         Some(Kind::Dataset) => {
             let dataset = source.dataset(&place)?;
+            let name = place.get(frame.len() + 1..).unwrap_or_default();
+            if let Some(categories) = old_categories(source, frame, name)? {
+                let names = coded(source, &place, &categories, &dataset)?;
+                return whole_names(source, &place, names);
+            }
             if dataset.is_numeric() {
                 return Ok(dataset.numbers::<i64>()?.iter().map(i64::to_string).collect());
             }
             dataset.texts()
         }
         Some(Kind::Group) => match group_column(source, &place)? {
-            Column::Text(texts) => texts
-                .into_iter()
-                .enumerate()
-                .map(|(i, t)| t.ok_or_else(|| source.broken(&place, format!("name {i} is missing"))))
-                .collect(),
+            Column::Text(texts) => whole_names(source, &place, texts),
             Column::Numeric(numbers) => Ok(numbers.iter().map(f64::to_string).collect()),
         },
         None => {
             Err(source.broken(&place, format!("the '_index' attribute of {frame} leads here, but nothing is there")))
         }
     }
+}
+
+fn whole_names(source: &Source, place: &str, names: Vec<Option<String>>) -> Result<Vec<String>, H5Error> {
+    let gap = |i: usize| source.broken(place, format!("name {i} is missing"));
+    names.into_iter().enumerate().map(|(i, name)| name.ok_or_else(|| gap(i))).collect()
 }
 
 fn index_place(source: &Arc<Source>, frame: &str) -> Result<String, H5Error> {
@@ -68,7 +74,7 @@ pub(crate) fn columns(source: &Arc<Source>, frame: &str, rows: usize) -> Result<
     let mut columns = Columns::default();
     for name in source.text_list_attr(frame, "column-order")? {
         let place = format!("{frame}/{name}");
-        let column = match column(source, &place) {
+        let column = match column(source, frame, &name) {
             Err(H5Error::Unsupported { problem, .. }) => {
                 log::warn!("{}: column {place} left out: {problem}", source.path().display());
                 continue;
@@ -90,11 +96,37 @@ pub(crate) fn columns(source: &Arc<Source>, frame: &str, rows: usize) -> Result<
     Ok(columns)
 }
 
-fn column(source: &Arc<Source>, place: &str) -> Result<Column, H5Error> {
+/// One column of texts without gaps, one for each name.
+pub(crate) fn text_column(source: &Arc<Source>, frame: &str, name: &str, rows: usize) -> Result<Vec<String>, H5Error> {
+    let place = format!("{frame}/{name}");
+    if source.kind(&place)?.is_none() {
+        let there = source.text_list_attr(frame, "column-order")?.join("', '");
+        return Err(H5Error::missing(source.path(), &place, format!("{frame} has the columns '{there}'")));
+    }
+    let Column::Text(texts) = column(source, frame, name)? else {
+        return Err(source.broken(&place, "texts were expected, found numbers"));
+    };
+    if texts.len() != rows {
+        return Err(source.broken(&place, format!("{rows} values were expected, found {}", texts.len())));
+    }
+    whole_names(source, &place, texts)
+}
+
+/// Where anndata 0.7 and before kept the names of a categorical column, whose codes lie in the column's place.
+fn old_categories(source: &Arc<Source>, frame: &str, name: &str) -> Result<Option<String>, H5Error> {
+    let place = format!("{frame}/__categories/{name}");
+    Ok(source.kind(&place)?.map(|_| place))
+}
+
+fn column(source: &Arc<Source>, frame: &str, name: &str) -> Result<Column, H5Error> {
+    let place = &format!("{frame}/{name}");
     match source.kind(place)? {
         Some(Kind::Group) => group_column(source, place),
         _ => {
             let dataset = source.dataset(place)?;
+            if let Some(categories) = old_categories(source, frame, name)? {
+                return coded(source, place, &categories, &dataset).map(Column::Text);
+            }
             if dataset.is_text() {
                 Ok(Column::Text(dataset.texts()?.into_iter().map(Some).collect()))
             } else {
@@ -141,13 +173,22 @@ fn masked(source: &Arc<Source>, place: &str) -> Result<(DatasetReader, Vec<i8>),
 }
 
 fn categorical(source: &Arc<Source>, place: &str) -> Result<Vec<Option<String>>, H5Error> {
-    let categories = source.dataset(&format!("{place}/categories"))?;
+    let codes = source.dataset(&format!("{place}/codes"))?;
+    coded(source, place, &format!("{place}/categories"), &codes)
+}
+
+fn coded(
+    source: &Arc<Source>,
+    place: &str,
+    categories: &str,
+    codes: &DatasetReader,
+) -> Result<Vec<Option<String>>, H5Error> {
+    let categories = source.dataset(categories)?;
     let categories: Vec<String> = if categories.is_text() {
         categories.texts()?
     } else {
         categories.numbers::<f64>()?.iter().map(f64::to_string).collect()
     };
-    let codes = source.dataset(&format!("{place}/codes"))?;
     let mut out = codes.room(codes.len()?)?;
     let mut bytes = 0;
     codes.for_each_block::<i64>(0..codes.len()?, |start, block| {

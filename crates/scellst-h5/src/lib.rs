@@ -47,28 +47,43 @@
 
 mod atomic;
 mod columns;
+mod counts;
 mod crops;
 mod dataset;
 mod elements;
 mod error;
 mod frame;
+mod legacy;
 mod limits;
+mod lines;
 mod matrix;
+mod options;
+mod parquet_table;
 mod section;
 mod source;
 mod spatial;
 mod table;
+mod tenx;
 mod uns;
+mod wanted;
 mod write_predictions;
 mod write_section;
+mod write_spatial;
 
 pub use columns::{Column, Compression};
+pub use counts::{
+    CountsFormat, CountsOptions, DuplicateGenes, GeneNames, SpatialCounts, SpotShape, SpotSize, read_counts,
+    read_counts_with,
+};
 pub use crops::{CropsHeader, CropsWriter, cell_label};
 pub use error::H5Error;
 pub use frame::Columns;
 pub use limits::ReadLimits;
+pub use options::{MatrixChoice, ReadOptions};
 pub use section::{H5adSection, read_h5ad, read_h5ad_with};
 pub use table::{Matrix, MatrixReader, read_matrix};
+pub use tenx::{FeatureCount, LeftOut, ScaleFactors, TranscriptCounts};
 pub use uns::read_uns_number;
 pub use write_predictions::{PredictionHeader, PredictionWriter};
 pub use write_section::{SectionParts, write_section};
+pub use write_spatial::SpatialLibrary;

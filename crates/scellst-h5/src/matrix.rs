@@ -8,6 +8,10 @@ use ndarray::Array2;
 use crate::H5Error;
 use crate::dataset::DatasetReader;
 use crate::source::{Kind, Source};
+use crate::wanted::Wanted;
+
+/// Stored values that are looked at together.
+const BLOCK: usize = 1 << 20;
 
 /// A matrix of an open file whose declared shape fits the names.
 #[derive(Debug)]
@@ -53,6 +57,10 @@ pub(crate) enum Values {
 }
 
 impl Values {
+    fn allow(self, value: f32) -> bool {
+        value.is_finite() && !(self == Self::Counts && value < 0.0)
+    }
+
     fn check(self, source: &Source, name: &str, row: usize, column: usize, value: f32) -> Result<(), H5Error> {
         if !value.is_finite() {
             return Err(
@@ -79,7 +87,13 @@ impl StoredMatrix {
         };
         let storage = match source.kind(name)? {
             None => {
-                let help = "the file has no expression matrix; write it with adata.X set";
+                let help = match name.split_once('/') {
+                    None => "the file has no expression matrix; write it with adata.X set".to_owned(),
+                    Some((group, _)) => match source.members(group)?.join("', '") {
+                        there if there.is_empty() => format!("the file has nothing in {group}"),
+                        there => format!("{group} has '{there}'"),
+                    },
+                };
                 return Err(H5Error::missing(source.path(), name, help));
             }
             Some(Kind::Dataset) => {
@@ -121,52 +135,73 @@ impl StoredMatrix {
                 }
             }
         };
-        if u32::try_from(columns).is_err() {
-            return Err(H5Error::limit(source.path(), name, format!("{columns} columns, at most 2^32 - 1")));
-        }
+        check_columns(source, name, columns)?;
         Ok(Self { source: Arc::clone(source), name: name.into(), rows, columns, storage })
+    }
+
+    /// A matrix of Cell Ranger: features x barcodes by columns, which is barcodes x features by rows.
+    pub(crate) fn open_tenx(source: &Arc<Source>, group: &str, rows: usize, columns: usize) -> Result<Self, H5Error> {
+        let place = format!("{group}/shape");
+        let found = source.dataset(&place)?.numbers::<i64>()?;
+        if found != [columns as i64, rows as i64] {
+            let wanted = format!("[{columns}, {rows}] was expected from the names of features and barcodes");
+            return Err(source.broken(&place, format!("{found:?}, {wanted}")));
+        }
+        check_columns(source, group, columns)?;
+        let storage = Storage::Csr(Sparse::open(source, group, rows)?);
+        Ok(Self { source: Arc::clone(source), name: group.into(), rows, columns, storage })
     }
 
     /// The whole matrix, sparse.
     pub(crate) fn to_csr(&self, values: Values) -> Result<Csr, H5Error> {
-        let csr = match &self.storage {
-            Storage::Dense(dataset) => return self.dense_to_csr(dataset, values),
-            Storage::Csr(sparse) => Csr {
-                indices: sparse.indices_below(self.columns)?,
-                values: sparse.data.numbers()?,
-                pointers: sparse.pointers.clone(),
-            },
-            Storage::Csc(sparse) => sparse.transposed(self.rows)?,
-        };
-        self.canonical(csr, values)
+        self.part_to_csr(&Wanted::everything(self.rows), values)
     }
 
-    fn dense_to_csr(&self, dataset: &DatasetReader, values: Values) -> Result<Csr, H5Error> {
-        let mut csr = Csr { pointers: dataset.room(self.rows + 1)?, ..Csr::default() };
+    /// A part of the matrix, sparse; what is not wanted is not held.
+    pub(crate) fn part_to_csr(&self, wanted: &Wanted, values: Values) -> Result<Csr, H5Error> {
+        let csr = match &self.storage {
+            Storage::Dense(dataset) => self.dense_to_csr(dataset, wanted, values)?,
+            Storage::Csr(sparse) => sparse.some_rows(wanted, self.columns)?,
+            Storage::Csc(sparse) => sparse.transposed(wanted, self.rows)?,
+        };
+        self.canonical(csr, wanted, values)
+    }
+
+    fn dense_to_csr(&self, dataset: &DatasetReader, wanted: &Wanted, values: Values) -> Result<Csr, H5Error> {
+        let rows = wanted.rows.clone();
+        let mut csr = Csr { pointers: dataset.room(rows.len() + 1)?, ..Csr::default() };
         csr.pointers.push(0);
         let step = dataset.block_rows();
-        for start in (0..self.rows).step_by(step) {
-            let block = dataset.rows::<f32>(start..(start + step).min(self.rows))?;
+        let mut start = rows.start;
+        while start < rows.end {
+            let end = (start - start % step).saturating_add(step).min(rows.end);
+            let block = dataset.rows::<f32>(start..end)?;
             for (i, row) in block.outer_iter().enumerate() {
                 for (j, &value) in row.iter().enumerate() {
+                    let Some(place) = wanted.place(j as u32) else { continue };
                     values.check(&self.source, &self.name, start + i, j, value)?;
                     if value != 0.0 {
-                        csr.indices.push(j as u32);
+                        csr.indices.push(place);
                         csr.values.push(value);
                     }
                 }
                 csr.pointers.push(csr.indices.len());
             }
             dataset.check_bytes(csr.indices.len(), 4)?;
+            start = end;
         }
         Ok(csr)
     }
 
     /// Sorts each row, adds up what stands for the same place (as SciPy does), drops zeros; in place.
-    fn canonical(&self, mut csr: Csr, values: Values) -> Result<Csr, H5Error> {
+    fn canonical(&self, mut csr: Csr, wanted: &Wanted, values: Values) -> Result<Csr, H5Error> {
+        let stored_column = |place: u32| match &wanted.places {
+            None => place as usize,
+            Some(places) => places.iter().position(|&p| p == place).unwrap_or(0),
+        };
         let mut pairs: Vec<(u32, f32)> = Vec::new();
         let (mut start, mut kept) = (0, 0);
-        for row in 0..self.rows {
+        for row in 0..wanted.rows.len() {
             let end = csr.pointers[row + 1];
             pairs.clear();
             pairs.extend((start..end).map(|k| (csr.indices[k], csr.values[k])));
@@ -181,7 +216,10 @@ impl StoredMatrix {
                 });
             }
             for &(column, value) in &pairs {
-                values.check(&self.source, &self.name, row, column as usize, value)?;
+                if !values.allow(value) {
+                    let row = wanted.rows.start + row;
+                    values.check(&self.source, &self.name, row, stored_column(column), value)?;
+                }
                 if value != 0.0 {
                     csr.indices[kept] = column;
                     csr.values[kept] = value;
@@ -209,11 +247,7 @@ impl StoredMatrix {
                 let mut out = self.zeros(range.len())?;
                 let (first, last) = (sparse.pointers[range.start], sparse.pointers[range.end]);
                 let indices = sparse.some_indices(first..last, self.columns)?;
-                let mut data: Vec<f32> = sparse.data.room(last - first)?;
-                sparse.data.for_each_block(first..last, |_, block| {
-                    data.extend_from_slice(block);
-                    Ok(())
-                })?;
+                let data: Vec<f32> = sparse.data.some_numbers(first..last)?;
                 for (i, row) in range.clone().enumerate() {
                     for k in sparse.pointers[row] - first..sparse.pointers[row + 1] - first {
                         out[[i, indices[k] as usize]] += data[k];
@@ -268,6 +302,13 @@ impl StoredMatrix {
     }
 }
 
+fn check_columns(source: &Source, name: &str, columns: usize) -> Result<(), H5Error> {
+    if u32::try_from(columns).is_ok_and(|n| n < u32::MAX) {
+        return Ok(());
+    }
+    Err(H5Error::limit(source.path(), name, format!("{columns} columns, at most 2^32 - 2")))
+}
+
 impl Sparse {
     fn open(source: &Arc<Source>, name: &str, major: usize) -> Result<Self, H5Error> {
         let [data, indices, indptr] = ["data", "indices", "indptr"].map(|part| format!("{name}/{part}"));
@@ -298,8 +339,38 @@ impl Sparse {
         }
     }
 
-    fn indices_below(&self, minor: usize) -> Result<Vec<u32>, H5Error> {
-        self.some_indices(0..self.indices.len()?, minor)
+    /// Of a matrix by rows.
+    fn some_rows(&self, wanted: &Wanted, columns: usize) -> Result<Csr, H5Error> {
+        let rows = wanted.rows.clone();
+        let (first, last) = (self.pointers[rows.start], self.pointers[rows.end]);
+        if wanted.places.is_none() {
+            let values = self.data.some_numbers(first..last)?;
+            let mut pointers: Vec<usize> = self.indices.room(rows.len() + 1)?;
+            pointers.extend(self.pointers[rows.start..=rows.end].iter().map(|p| p - first));
+            return Ok(Csr { pointers, indices: self.some_indices(first..last, columns)?, values });
+        }
+        let mut csr = Csr { pointers: self.indices.room(rows.len() + 1)?, ..Csr::default() };
+        csr.pointers.push(0);
+        let mut row = rows.start;
+        while row < rows.end {
+            // As many rows as make a good block, one at least.
+            let start = self.pointers[row];
+            let block_end = row + self.pointers[row + 1..=rows.end].partition_point(|&p| p - start <= BLOCK).max(1);
+            let indices = self.some_indices(start..self.pointers[block_end], columns)?;
+            let values: Vec<f32> = self.data.some_numbers(start..self.pointers[block_end])?;
+            for row in row..block_end {
+                for k in self.pointers[row] - start..self.pointers[row + 1] - start {
+                    if let Some(place) = wanted.place(indices[k]) {
+                        csr.indices.push(place);
+                        csr.values.push(values[k]);
+                    }
+                }
+                csr.pointers.push(csr.indices.len());
+            }
+            self.data.check_bytes(csr.indices.len(), 4)?;
+            row = block_end;
+        }
+        Ok(csr)
     }
 
     fn some_indices(&self, range: Range<usize>, minor: usize) -> Result<Vec<u32>, H5Error> {
@@ -321,30 +392,56 @@ impl Sparse {
         Ok(out)
     }
 
-    /// From columns to rows; columns come out in order within each row.
-    fn transposed(&self, rows: usize) -> Result<Csr, H5Error> {
-        let row_of = self.indices_below(rows)?;
-        let data: Vec<f32> = self.data.numbers()?;
-        let mut pointers: Vec<usize> = self.indices.room(rows + 1)?;
-        pointers.resize(rows + 1, 0);
-        for &row in &row_of {
-            pointers[row as usize + 1] += 1;
+    /// Of a matrix by columns; columns come out in order within each row. Reads the indices twice, once to count,
+    /// so that no second matrix is held.
+    fn transposed(&self, wanted: &Wanted, rows: usize) -> Result<Csr, H5Error> {
+        let inside = |row: u32| (row as usize).checked_sub(wanted.rows.start).filter(|&r| r < wanted.rows.len());
+        let mut pointers: Vec<usize> = self.indices.room(wanted.rows.len() + 1)?;
+        pointers.resize(wanted.rows.len() + 1, 0);
+        let blocks = self.column_blocks(wanted);
+        for columns in &blocks {
+            let range = self.pointers[columns.start]..self.pointers[columns.end];
+            for row in self.some_indices(range, rows)?.into_iter().filter_map(inside) {
+                pointers[row + 1] += 1;
+            }
         }
-        for row in 0..rows {
+        for row in 0..wanted.rows.len() {
             pointers[row + 1] += pointers[row];
         }
-        let (mut indices, mut values) = (self.indices.room(row_of.len())?, self.data.room(data.len())?);
-        indices.resize(row_of.len(), 0u32);
-        values.resize(data.len(), 0f32);
+        let stored = pointers.last().copied().unwrap_or(0);
+        let (mut indices, mut values) = (self.indices.room(stored)?, self.data.room(stored)?);
+        indices.resize(stored, 0u32);
+        values.resize(stored, 0f32);
         let mut next = pointers.clone();
-        for (column, span) in self.pointers.windows(2).enumerate() {
-            for k in span[0]..span[1] {
-                let slot = &mut next[row_of[k] as usize];
-                indices[*slot] = column as u32;
-                values[*slot] = data[k];
-                *slot += 1;
+        for columns in blocks {
+            let first = self.pointers[columns.start];
+            let range = first..self.pointers[columns.end];
+            let (row_of, data) = (self.some_indices(range.clone(), rows)?, self.data.some_numbers::<f32>(range)?);
+            for column in columns {
+                let Some(place) = wanted.place(column as u32) else { continue };
+                for k in self.pointers[column] - first..self.pointers[column + 1] - first {
+                    if let Some(row) = inside(row_of[k]) {
+                        indices[next[row]] = place;
+                        values[next[row]] = data[k];
+                        next[row] += 1;
+                    }
+                }
             }
         }
         Ok(Csr { pointers, indices, values })
+    }
+
+    /// Runs of wanted columns with a good number of values each.
+    fn column_blocks(&self, wanted: &Wanted) -> Vec<Range<usize>> {
+        let mut blocks: Vec<Range<usize>> = Vec::new();
+        for column in (0..self.pointers.len() - 1).filter(|&c| wanted.place(c as u32).is_some()) {
+            match blocks.last_mut() {
+                Some(run) if run.end == column && self.pointers[column + 1] - self.pointers[run.start] <= BLOCK => {
+                    run.end = column + 1;
+                }
+                _ => blocks.push(column..column + 1),
+            }
+        }
+        blocks
     }
 }

@@ -106,12 +106,13 @@ impl Source {
         DatasetReader::new(self, object, dataset)
     }
 
-    /// Sorted names of what a group contains; nothing if there is no such group.
+    /// Sorted names of what a group (the root without a name) contains; nothing if there is no such group.
     pub(crate) fn members(&self, object: &str) -> Result<Vec<String>, H5Error> {
-        if self.kind(object)? != Some(Kind::Group) {
+        if !object.is_empty() && self.kind(object)? != Some(Kind::Group) {
             return Ok(Vec::new());
         }
-        let group = self.file.group(object).map_err(|e| self.damaged(object, e))?;
+        let group =
+            self.file.group(if object.is_empty() { "/" } else { object }).map_err(|e| self.damaged(object, e))?;
         if group.len() > MAX_ENTRIES as u64 {
             return Err(H5Error::limit(
                 &self.path,

@@ -215,7 +215,7 @@ impl MatrixReader {
 }
 
 /// Where the genes are among the names.
-fn find(source: &Source, names: &[String], genes: &[String]) -> Result<Vec<usize>, H5Error> {
+pub(crate) fn find(source: &Source, names: &[String], genes: &[String]) -> Result<Vec<usize>, H5Error> {
     const TWICE: usize = usize::MAX;
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(names.len());
     for (i, name) in names.iter().enumerate() {

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::atomic::NewFile;
 use crate::elements::{Writer, empty_groups};
-use crate::{Column, Compression, H5Error};
+use crate::write_spatial::{check_library, write_centres, write_library};
+use crate::{Column, Compression, H5Error, SpatialLibrary};
 
 /// Bytes of the rows that are gathered before they are written, and of a chunk in the file.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -25,6 +26,8 @@ pub struct PredictionHeader<'a> {
     pub obs: Vec<(String, Column)>,
     /// Columns of `var`, such as `train_variance`.
     pub var: Vec<(String, Column)>,
+    /// What scanpy and squidpy draw the cells on: becomes `uns['spatial']`.
+    pub library: Option<SpatialLibrary<'a>>,
     /// Provenance: nested maps of texts, numbers, booleans and flat lists; nulls are left out.
     pub uns: Value,
 }
@@ -48,6 +51,7 @@ pub struct PredictionHeader<'a> {
 ///     obs: vec![("area_um2".into(), Column::F32(vec![41.0, 57.5]))],
 ///     var: vec![("train_variance".into(), Column::F64(vec![0.75]))],
 ///     uns: serde_json::json!({ "scellst": { "model": "mil", "mpp": 0.25 } }),
+///     ..Default::default()
 /// };
 /// let mut writer = PredictionWriter::create(dir.path().join("pred.h5ad"), &header, None)?;
 /// writer.write_rows(array![[0.5]].view())?;
@@ -80,14 +84,23 @@ impl PredictionWriter {
     ) -> Result<Self, H5Error> {
         let path = path.as_ref();
         let (rows, columns) = (header.obs_names.len(), header.var_names.len());
+        if let Some(library) = &header.library {
+            check_library(path, library)?;
+            if header.uns.get("spatial").is_some() {
+                return Err(H5Error::misuse(path, "uns['spatial'] was given beside the library, which goes there"));
+            }
+        }
         let new = NewFile::create(path)?;
         let writer = Writer::new(&new, compression)?;
         writer.frame("obs", header.obs_names, &header.obs)?;
         writer.frame("var", header.var_names, &header.var)?;
         writer.dict("obsm")?;
-        write_spatial(&writer, path, header.spatial, rows)?;
+        write_centres(&writer, path, header.spatial, rows)?;
         empty_groups(&writer)?;
         writer.map("uns", &header.uns)?;
+        if let Some(library) = &header.library {
+            write_library(&writer, library)?;
+        }
         let chunk = (CHUNK_BYTES / 4 / columns.max(1)).clamp(1, rows.max(1));
         let x = create_x(&new, rows, columns, chunk, compression).map_err(|e| new.library("X", e))?;
         Ok(Self { x, new, pending: Array2::zeros((chunk, columns)), filled: 0, rows, written: 0 })
@@ -189,21 +202,4 @@ fn create_x(
         x.new_attr::<hdf5::types::VarLenUnicode>().create(key)?.write_scalar(&value)?;
     }
     Ok(x)
-}
-
-/// `obsm['spatial']`: 64-bit (x, y), what scanpy and squidpy expect.
-pub(crate) fn write_spatial(
-    writer: &Writer<'_>,
-    path: &Path,
-    points: &[Point<Level0>],
-    rows: usize,
-) -> Result<(), H5Error> {
-    if points.len() != rows {
-        return Err(H5Error::misuse(path, format!("{} places were given for {rows} names", points.len())));
-    }
-    if let Some(i) = points.iter().position(|p| !p.is_finite()) {
-        return Err(H5Error::misuse(path, format!("the place of row {i} is {:?}", points[i])));
-    }
-    let places = Array2::from_shape_fn((rows, 2), |(i, axis)| if axis == 0 { points[i].x } else { points[i].y });
-    writer.dense("obsm/spatial", places.view())
 }

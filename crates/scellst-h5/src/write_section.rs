@@ -1,13 +1,13 @@
 use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView3};
 use scellst_expr::Expression;
 use scellst_types::{Level0, Point};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::atomic::NewFile;
 use crate::elements::{Writer, empty_groups};
-use crate::write_predictions::write_spatial;
+use crate::write_spatial::{SpatialLibrary, check_library, write_centres, write_library};
 use crate::{Column, Compression, H5Error};
 
 /// What goes into the file of a section beside its counts.
@@ -20,6 +20,9 @@ pub struct SectionParts<'a> {
     pub spot_diameter_px: Option<f64>,
     /// The name of the library in `uns['spatial']`; `ST` if it is empty.
     pub library_id: &'a str,
+    /// A small picture of the slide, rows x columns x RGB, and its pixels per level-0 pixel: becomes
+    /// `uns['spatial'][library_id]['images']['hires']`; only beside a spot diameter.
+    pub thumbnail: Option<(ArrayView3<'a, u8>, f64)>,
     /// Columns of `obs`.
     pub obs: Vec<(String, Column)>,
     /// Columns of `var`.
@@ -61,7 +64,7 @@ pub struct SectionParts<'a> {
 pub fn write_section(path: impl AsRef<Path>, expression: &Expression, parts: &SectionParts<'_>) -> Result<(), H5Error> {
     let path = path.as_ref();
     let rows = expression.observations().len();
-    let uns = section_uns(path, parts)?;
+    let library = library(path, parts)?;
     let new = NewFile::create(path)?;
     let writer = Writer::new(&new, parts.compression)?;
     writer.csr("X", expression.counts())?;
@@ -69,7 +72,7 @@ pub fn write_section(path: impl AsRef<Path>, expression: &Expression, parts: &Se
     writer.frame("var", expression.genes(), &parts.var)?;
     writer.dict("obsm")?;
     if let Some(points) = parts.spatial {
-        write_spatial(&writer, path, points, rows)?;
+        write_centres(&writer, path, points, rows)?;
     }
     for (name, values) in &parts.obsm {
         if name.is_empty() || name.contains(['/', '\0']) || (name == "spatial" && parts.spatial.is_some()) {
@@ -85,26 +88,27 @@ pub fn write_section(path: impl AsRef<Path>, expression: &Expression, parts: &Se
         writer.dense(&format!("obsm/{name}"), values.view())?;
     }
     empty_groups(&writer)?;
-    writer.map("uns", &uns)?;
+    writer.map("uns", &parts.uns)?;
+    if let Some(library) = &library {
+        write_library(&writer, library)?;
+    }
     new.finish()
 }
 
-/// The caller's `uns` with the library that scanpy looks for.
-fn section_uns(path: &Path, parts: &SectionParts<'_>) -> Result<Value, H5Error> {
-    let mut uns = match &parts.uns {
-        Value::Object(map) => map.clone(),
-        Value::Null => serde_json::Map::new(),
-        other => return Err(H5Error::misuse(path, format!("uns: a map was expected, found {other}"))),
+/// The library that scanpy looks for, if there is one to write.
+fn library<'a>(path: &Path, parts: &SectionParts<'a>) -> Result<Option<SpatialLibrary<'a>>, H5Error> {
+    let Some(diameter_px) = parts.spot_diameter_px else {
+        return match parts.thumbnail {
+            Some(_) => Err(H5Error::misuse(path, "a thumbnail was given without a spot diameter")),
+            None => Ok(None),
+        };
     };
-    let Some(diameter) = parts.spot_diameter_px else { return Ok(Value::Object(uns)) };
-    if !(diameter.is_finite() && diameter > 0.0) {
-        return Err(H5Error::misuse(path, format!("a spot diameter of {diameter} px")));
-    }
-    if uns.contains_key("spatial") {
+    if parts.uns.get("spatial").is_some() {
         return Err(H5Error::misuse(path, "uns['spatial'] was given beside the spot diameter, which goes there"));
     }
-    let id = if parts.library_id.is_empty() { "ST" } else { parts.library_id };
-    let library = json!({ "scalefactors": { "spot_diameter_fullres": diameter }, "images": {} });
-    uns.insert("spatial".into(), json!({ id: library }));
-    Ok(Value::Object(uns))
+    let (thumbnail, thumbnail_scale) = parts.thumbnail.unzip();
+    let thumbnail_scale = thumbnail_scale.unwrap_or_default();
+    let library = SpatialLibrary { id: parts.library_id, thumbnail, thumbnail_scale, diameter_px };
+    check_library(path, &library)?;
+    Ok(Some(library))
 }

@@ -60,6 +60,14 @@ pub enum PipelineError {
         /// What.
         source: Box<PipelineError>,
     },
+    /// Spots that are most likely not where their coordinates say.
+    #[error("{}: {doubt}", path.display())]
+    Placement {
+        /// The counts.
+        path: PathBuf,
+        /// The mistake.
+        doubt: scellst_expr::PlacementDoubt,
+    },
     /// See [`SlideError`].
     #[error(transparent)]
     Slide(#[from] SlideError),

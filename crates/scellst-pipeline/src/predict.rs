@@ -94,7 +94,7 @@ impl Predicted<'_> {
     /// As [`Predicted::rows`]; [`PipelineError::H5`].
     #[cfg(feature = "h5ad")]
     pub fn write_h5ad(&self, path: &Path, observer: &dyn Observer) -> Result<(), PipelineError> {
-        use scellst_h5::{Column, PredictionHeader, PredictionWriter};
+        use scellst_h5::{Column, PredictionHeader, PredictionWriter, SpatialLibrary};
 
         let manifest = self.bundle.manifest();
         let mpp = self.slide.require_mpp()?;
@@ -109,7 +109,19 @@ impl Predicted<'_> {
         }
         let file = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let training = &manifest.training;
+        let (picture, covers) = self.slide.thumbnail(THUMBNAIL_SIDE)?;
+        let shape = (picture.height() as usize, picture.width() as usize, 3);
+        let thumbnail = ndarray::ArrayView3::from_shape(shape, picture.as_raw())
+            .map_err(|e| PipelineError::Description { path: path.to_owned(), problem: e.to_string() })?;
+        let slide_name = self.slide.path().file_stem().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let library = SpatialLibrary {
+            id: &slide_name,
+            thumbnail: Some(thumbnail),
+            thumbnail_scale: covers.recip(),
+            diameter_px: usual_diameter_um(self.cells.area_um2()) / mpp.mean(),
+        };
         let header = PredictionHeader {
+            library: Some(library),
             obs_names: &ids,
             var_names: &manifest.genes,
             spatial: self.cells.centroids(),
@@ -135,6 +147,18 @@ impl Predicted<'_> {
         self.for_each_block(observer, |_, values| Ok(writer.write_rows(values.view())?))?;
         Ok(writer.finish()?)
     }
+}
+
+/// Longer side of the picture that travels with predictions, px: as of Space Ranger's hires image.
+#[cfg(feature = "h5ad")]
+const THUMBNAIL_SIDE: u32 = 1000;
+
+/// Diameter of a disc of the mean nucleus's area, um; 8 where no area is known.
+#[cfg(feature = "h5ad")]
+fn usual_diameter_um(areas: &[f32]) -> f64 {
+    let known = areas.iter().map(|&a| f64::from(a)).filter(|a| a.is_finite() && *a > 0.0);
+    let (sum, n) = known.fold((0.0, 0u32), |(sum, n), a| (sum + a, n + 1));
+    if n == 0 { 8.0 } else { 2.0 * (sum / f64::from(n) / std::f64::consts::PI).sqrt() }
 }
 
 /// Progress of one block as part of the whole.

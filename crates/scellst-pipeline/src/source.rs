@@ -14,9 +14,9 @@ use crate::PipelineError;
 /// ```toml
 /// id = "C2"
 /// slide = "wsis/C2.tif"
-/// counts = "st/C2.h5ad"
+/// counts = "st/C2.h5ad"     # or a folder of Space Ranger, a matrix of 10x, a legacy table: see `read_counts`
 /// mpp = 0.686               # um per level-0 pixel; else the slide's own
-/// spot_diameter_um = 100.0  # else from the h5ad
+/// spot_diameter_um = 100.0  # else from the counts' files
 /// spot_pitch_um = 200.0     # distance of neighbouring spots: to check the mpp and the coordinates by
 /// cells = "C2.geojson"      # else they are detected
 /// ```
@@ -27,7 +27,7 @@ pub struct SectionSource {
     pub id: SectionId,
     /// The slide.
     pub slide: PathBuf,
-    /// The spots' counts, an h5ad.
+    /// The spots' counts: an h5ad, or anything else that `scellst_h5::read_counts` knows.
     pub counts: PathBuf,
     /// um per level-0 pixel, where the slide does not know or is wrong.
     #[serde(default)]

@@ -1,7 +1,7 @@
 //! One matrix in every encoding that we read (see tests/data/make_fixtures.py).
 
 use ndarray::{Array2, array};
-use scellst_h5::{MatrixReader, read_h5ad, read_matrix};
+use scellst_h5::{MatrixChoice, MatrixReader, ReadOptions, read_h5ad, read_h5ad_with, read_matrix};
 use scellst_types::Point;
 
 use crate::common::fixtures;
@@ -121,4 +121,86 @@ fn a_missing_gene_is_named() {
     let error = read_matrix(fixtures().path().join("csr_f32.h5ad"), Some(&genes)).unwrap_err();
     assert!(matches!(error, scellst_h5::H5Error::Missing { .. }), "{error}");
     assert!(error.to_string().contains("CD3E"), "{error}");
+}
+
+#[test]
+fn layers_and_raw() {
+    let dir = fixtures();
+    let path = dir.path().join("layers.h5ad");
+    // X has been scaled: not counts.
+    assert!(read_h5ad(&path).unwrap_err().to_string().contains("has the matrix been scaled already"));
+    for layer in ["counts", "dense"] {
+        let options = ReadOptions::default().with_matrix(MatrixChoice::Layer(layer.into()));
+        let section = read_h5ad_with(&path, &options).unwrap();
+        assert_eq!(section.expression.genes(), ["KRT8", "EPCAM"]);
+        let expected = array![[7., 0.], [0., 0.], [0., 1.], [9., 0.], [6., 4.]];
+        assert_eq!(section.expression.counts().to_dense().unwrap(), expected, "{layer}");
+    }
+    let raw = ReadOptions::default().with_matrix(MatrixChoice::Raw);
+    let section = read_h5ad_with(&path, &raw).unwrap();
+    assert_eq!(section.expression.counts().to_dense().unwrap(), matrix());
+    assert_eq!(section.expression.genes(), ["EPCAM", "VIM", "MT-ND1", "KRT8"]);
+    // Names from a column, where one is there twice.
+    let named = read_h5ad_with(&path, &raw.clone().with_gene_column("symbol")).unwrap();
+    assert_eq!(named.expression.genes(), ["a", "b", "a-1", "c"]);
+    let error = read_h5ad_with(&path, &raw.with_gene_column("name")).unwrap_err();
+    assert!(error.to_string().contains("raw/var/name is not there: raw/var has the columns 'symbol'"), "{error}");
+    let gone = ReadOptions::default().with_matrix(MatrixChoice::Layer("spliced".into()));
+    let error = read_h5ad_with(&path, &gone).unwrap_err();
+    assert!(error.to_string().contains("layers/spliced is not there: layers has 'counts', 'dense'"), "{error}");
+    let no_raw = ReadOptions::default().with_matrix(MatrixChoice::Raw);
+    let error = read_h5ad_with(dir.path().join("csr_f32.h5ad"), &no_raw).unwrap_err();
+    assert!(error.to_string().contains("raw is not there"), "{error}");
+
+    let obs = read_matrix(&path, None).unwrap().obs;
+    assert_eq!(obs.numeric["int"][2..], [3.0, 4.0, 5.0]);
+    assert!(obs.numeric["int"][1].is_nan() && obs.numeric["flag"][1].is_nan());
+    assert_eq!(obs.numeric["flag"][2..], [0.0, 1.0, 0.0]);
+    let text: Vec<Option<&str>> = obs.text["text"].iter().map(Option::as_deref).collect();
+    assert_eq!(text, [Some("a"), None, Some(""), Some("d"), Some("é")]);
+}
+
+#[test]
+fn some_rows_and_genes_from_every_encoding() {
+    let dir = fixtures();
+    for name in SAME {
+        let path = dir.path().join(format!("{name}.h5ad"));
+        for start in 0..5 {
+            for end in start..=5 {
+                let rows = ReadOptions::default().with_observations(start..end);
+                let part = read_h5ad_with(&path, &rows).unwrap();
+                let expected = matrix().slice(ndarray::s![start..end, ..]).to_owned();
+                assert_eq!(part.expression.counts().to_dense().unwrap(), expected, "{name} {start}..{end}");
+                assert_eq!(part.require_spatial().unwrap().len(), end - start);
+                let part = read_h5ad_with(&path, &rows.with_genes(["KRT8", "EPCAM"])).unwrap();
+                let dense = part.expression.counts().to_dense().unwrap();
+                assert_eq!(dense.column(0), expected.column(3), "{name} {start}..{end}");
+                assert_eq!(dense.column(1), expected.column(0), "{name} {start}..{end}");
+                assert_eq!(part.expression.observations().len(), end - start);
+            }
+        }
+        for (options, words) in [
+            (ReadOptions::default().with_observations(3..6), "rows 3..6 were asked for"),
+            (ReadOptions::default().with_genes(["VIM", "VIM"]), "'VIM' was asked for twice"),
+            (ReadOptions::default().with_genes(["CD3E"]), "CD3E"),
+        ] {
+            let error = read_h5ad_with(&path, &options).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
+
+#[test]
+fn old_encodings() {
+    let dir = fixtures();
+    let old = read_matrix(dir.path().join("old_0_7.h5ad"), None).unwrap();
+    assert_eq!(old.values, matrix());
+    assert_eq!(old.obs_names, ["spot_a", "spot_b", "größe", "細胞", "spot_e"]);
+    let class: Vec<Option<&str>> = old.obs.text["class"].iter().map(Option::as_deref).collect();
+    assert_eq!(class, [Some("tumour"), None, Some("stroma"), Some("tumour"), Some("stroma")]);
+    assert_eq!(old.obs.numeric["n"], [0.0, 1.0, 2.0, 3.0, 4.0]);
+    let error = read_h5ad(dir.path().join("old_h5sparse.h5ad")).unwrap_err();
+    assert!(error.to_string().contains("a table of anndata before 0.7"), "{error}");
+    let new = read_h5ad(dir.path().join("nullable_index.h5ad")).unwrap();
+    assert_eq!(new.expression.observations(), ["spot_a", "spot_b", "größe", "細胞", "spot_e"]);
 }

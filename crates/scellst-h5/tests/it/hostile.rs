@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use scellst_h5::{H5Error, ReadLimits, read_h5ad, read_h5ad_with, read_matrix};
+use scellst_h5::{H5Error, ReadLimits, ReadOptions, read_h5ad, read_h5ad_with, read_matrix};
 
-use crate::common::fixtures;
+use crate::common::{fixtures, outside_of_heaps};
 
 fn kind(error: &H5Error) -> &'static str {
     match error {
@@ -128,12 +128,13 @@ fn truncated_anywhere() {
 
 #[test]
 fn limits_bound_what_is_allocated() {
+    let limited = |max_array_bytes| ReadOptions::default().with_limits(ReadLimits { max_array_bytes });
     let dir = fixtures();
     for name in ["dense_f32", "csr_f32", "csc_f64"] {
         let path = dir.path().join(format!("{name}.h5ad"));
-        let error = read_h5ad_with(&path, ReadLimits { max_array_bytes: 16 }).unwrap_err();
+        let error = read_h5ad_with(&path, &limited(16)).unwrap_err();
         assert_eq!(kind(&error), "limit", "{error}");
-        assert!(read_h5ad_with(&path, ReadLimits { max_array_bytes: 4096 }).is_ok());
+        assert!(read_h5ad_with(&path, &limited(4096)).is_ok());
     }
 }
 
@@ -152,15 +153,7 @@ fn bytes_changed_by_chance() {
     let (mut refusals, mut successes) = (0, 0);
     for name in ["csr_f32", "dense_f64_gzip", "csr_i64_gzip", "csc_f64"] {
         let whole = std::fs::read(dir.path().join(format!("{name}.h5ad"))).unwrap();
-        let mut heap_ends = 0;
-        let meaningful: Vec<usize> = (0..whole.len())
-            .filter(|&i| {
-                if whole[i..].starts_with(b"GCOL") {
-                    heap_ends = i + 4096;
-                }
-                i >= heap_ends && whole[i] != 0
-            })
-            .collect();
+        let meaningful = outside_of_heaps(&whole);
         for _ in 0..150 {
             let mut bytes = whole.clone();
             for _ in 0..1 + next(4) {

@@ -11,3 +11,4 @@ mod layout;
 mod python;
 mod round_trip;
 mod sample;
+mod tenx;

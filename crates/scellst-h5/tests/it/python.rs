@@ -1,6 +1,6 @@
 //! Python's anndata opens what we write.
 
-use crate::common::python;
+use crate::common::{python, python_with};
 use crate::sample;
 
 const CHECK: &str = r#"
@@ -31,6 +31,10 @@ for path in (pred, packed):
     assert list(u["sections"]) == ["C2", "C3"] and len(u["empty"]) == 0
     assert list(u["floats"]) == [0.5, 1.0] and list(u["mixed"]) == [1.0, 0.5]
     assert list(u["flags"]) == [True, False] and u["flags"].dtype == bool and u["map"] == {}
+    lib = a.uns["spatial"]["slide"]
+    assert lib["scalefactors"] == {"spot_diameter_fullres": 30.0, "tissue_hires_scalef": 0.25}, lib["scalefactors"]
+    assert lib["images"]["hires"].dtype == np.uint8 and lib["images"]["hires"].shape == (4, 5, 3)
+    assert lib["images"]["hires"][3, 2].tolist() == [32, 132, 232] and lib["metadata"] == {}
     assert len(a.layers) == len(a.varm) == len(a.obsp) == len(a.varp) == 0
     b = ad.read_h5ad(path, backed="r")
     assert (b[1:, "VIM"].X[:] == np.array([[3.5], [-5.5]])).all()
@@ -40,7 +44,8 @@ s = ad.read_h5ad(section)
 assert sp.issparse(s.X) and s.X.format == "csr" and s.X.dtype == np.float32 and s.X.has_canonical_format
 assert (s.X.toarray() == np.array([[5, 1], [0, 0], [2, 0]])).all()
 assert s.uns["spatial"]["sim"]["scalefactors"]["spot_diameter_fullres"] == 145.5
-assert s.uns["spatial"]["sim"]["images"] == {} and s.uns["seed"] == 7
+assert s.uns["spatial"]["sim"]["images"]["hires"].shape == (4, 5, 3) and s.uns["seed"] == 7
+assert s.uns["spatial"]["sim"]["scalefactors"]["tissue_hires_scalef"] == 0.5
 assert (s.obsm["types"] == np.array([[0.5, 0.5], [1, 0], [0, 1]])).all() and s.obsm["types"].dtype == np.float32
 assert (s.obsm["spatial"][2] == [1e5, 0.25]).all() and list(s.obs["in_tissue"]) == [1, 1, 0]
 
@@ -59,6 +64,27 @@ for path in sys.argv[1:]:
 s.write_h5ad(section + ".again"); a.write_h5ad(pred + ".again")
 print("ok", ad.__name__)
 "#;
+
+/// As a user would, nothing set by hand.
+const PLOT: &str = r#"
+import sys, matplotlib
+matplotlib.use("agg")
+import anndata as ad, scanpy as sc
+a = ad.read_h5ad(sys.argv[1])
+axes = sc.pl.spatial(a, color="VIM", show=False)
+image = axes[0].get_images()[0].get_array()
+assert image.shape[:2] == (4, 5), image.shape
+print("plotted")
+"#;
+
+#[test]
+fn scanpy_plots_what_we_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = sample::write(dir.path());
+    if let Some(said) = python_with("import scanpy, matplotlib", PLOT, &[&paths[0]]) {
+        assert!(said.ends_with("plotted\n"), "{said}");
+    }
+}
 
 #[test]
 fn anndata_reads_our_files() {

@@ -41,6 +41,7 @@ fn predictions_by_uneven_blocks() {
                 ("class".into(), Column::Category(class.clone())),
             ],
             var: vec![("train_variance".into(), Column::F64(variance.clone()))],
+            library: None,
             uns: json!({ "scellst": { "version": "0.1.0" } }),
         };
         let mut writer = PredictionWriter::create(&path, &header, compression).unwrap();
@@ -188,6 +189,7 @@ fn a_section_with_everything() {
         spatial: Some(&spatial),
         spot_diameter_px: Some(146.25),
         library_id: "sim",
+        thumbnail: None,
         obs: vec![("in_tissue".into(), Column::I64(vec![1, 1, 0]))],
         var: vec![("marker".into(), Column::Bool(vec![true, false, false, true]))],
         obsm: vec![("types".into(), array![[0.5f32, 0.5], [1.0, 0.0], [0.0, 1.0]])],

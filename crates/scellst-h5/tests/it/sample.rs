@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, array};
+use ndarray::{Array2, Array3, array};
 use scellst_expr::{CsrMatrix, Expression};
-use scellst_h5::{Column, Compression, PredictionHeader, PredictionWriter, SectionParts, write_section};
+use scellst_h5::{
+    Column, Compression, PredictionHeader, PredictionWriter, SectionParts, SpatialLibrary, write_section,
+};
 use scellst_types::Point;
 use serde_json::json;
 
@@ -14,6 +16,7 @@ pub fn write(dir: &Path) -> [PathBuf; 4] {
     let obs_names = ["cell_0", "größe", "細胞"].map(String::from);
     let var_names = ["EPCAM", "VIM"].map(String::from);
     let spatial = [Point::new(10.5, 20.0), Point::new(30.0, 40.5), Point::new(1e5, 0.25)];
+    let thumbnail = Array3::from_shape_fn((4, 5, 3), |(row, column, colour)| (100 * colour + 10 * row + column) as u8);
     let header = PredictionHeader {
         obs_names: &obs_names,
         var_names: &var_names,
@@ -26,6 +29,12 @@ pub fn write(dir: &Path) -> [PathBuf; 4] {
             ("id".into(), Column::Text(vec!["a".into(), "".into(), "é".into()])),
         ],
         var: vec![("train_variance".into(), Column::F64(vec![0.5, 0.125]))],
+        library: Some(SpatialLibrary {
+            id: "slide",
+            thumbnail: Some(thumbnail.view()),
+            thumbnail_scale: 0.25,
+            diameter_px: 30.0,
+        }),
         uns: json!({
             "scellst": {
                 "version": "0.1.0", "mpp": 0.25, "seed": 7, "gpu": false, "nothing": null, "large": u64::MAX,
@@ -47,6 +56,7 @@ pub fn write(dir: &Path) -> [PathBuf; 4] {
         spatial: Some(&spatial),
         spot_diameter_px: Some(145.5),
         library_id: "sim",
+        thumbnail: Some((thumbnail.view(), 0.5)),
         obsm: vec![("types".into(), array![[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]])],
         obs: vec![("in_tissue".into(), Column::I64(vec![1, 1, 0]))],
         uns: json!({ "seed": 7 }),
