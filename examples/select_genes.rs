@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use scellst::expr::{FilterConfig, GeneSelection, write_gene_scores};
+use scellst::expr::{FilterConfig, GeneSelection, common_genes, write_gene_scores};
 use scellst::h5::read_h5ad;
 use scellst::pipeline::Observer;
 
@@ -46,11 +46,15 @@ fn main() -> ExitCode {
             sections.push(if args.no_filter {
                 (section.expression, centres)
             } else {
-                let filtered = FilterConfig::default().apply(&section.expression)?;
+                let filtered = FilterConfig::default().apply_owned(section.expression)?;
                 console.note(&format!("{}: {}", path.display(), filtered.report));
                 let kept = centres.map(|c| filtered.observations.iter().map(|&i| c[i]).collect());
                 (filtered.expression, kept)
             });
+        }
+        if sections.len() > 1 {
+            let expressions: Vec<_> = sections.iter().map(|(expression, _)| expression).collect();
+            console.note(&common_genes(&expressions)?.to_string());
         }
         let centred: Option<Vec<_>> = sections.iter().map(|(e, c)| Some((e, c.as_deref()?))).collect();
         let scores = match centred {

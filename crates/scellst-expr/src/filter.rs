@@ -133,10 +133,10 @@ impl FilterConfig {
                 *keep = true;
             }
         }
+        let weights: Vec<f64> = keep.iter().map(|&keep| f64::from(u8::from(keep))).collect();
         let total_kept = |row: usize| {
             let (columns, values) = expression.counts().row(row);
-            let kept = columns.iter().zip(values).filter(|(column, _)| keep[**column as usize]);
-            kept.map(|(_, &value)| f64::from(value)).sum::<f64>()
+            columns.iter().zip(values).map(|(&column, &value)| f64::from(value) * weights[column as usize]).sum::<f64>()
         };
         let totals: Vec<f64> = (0..n).into_par_iter().with_min_len(256).map(total_kept).collect();
         let mut observations = Vec::new();

@@ -1,5 +1,6 @@
 use crate::gene_list::{CommonGenes, common_genes};
 use crate::loess::fit_quadratic;
+use crate::normalise::median_of_sorted;
 use crate::variance::deviations_about;
 use crate::{CsrMatrix, ExprError, Expression, GeneScore};
 
@@ -76,7 +77,7 @@ pub fn highly_variable_by(
             *score += variance / sections.len() as f64;
         }
     }
-    let scored = genes.into_iter().zip(scores).zip(&mut ranks).filter(|(_, ranks)| !ranks.is_empty());
+    let scored = genes.into_iter().zip(scores).zip(&ranks).filter(|(_, ranks)| !ranks.is_empty());
     let mut chosen: Vec<VariableGene> = scored
         .map(|((gene, normalised_variance), ranks)| VariableGene {
             gene,
@@ -148,12 +149,8 @@ fn variances_of(counts: &CsrMatrix, columns: &[usize]) -> Result<Vec<f64>, ExprE
     Ok(columns.iter().map(score).collect())
 }
 
-fn median(ranks: &mut [usize]) -> f64 {
-    ranks.sort_unstable();
-    let n = ranks.len();
-    match n {
-        0 => f64::INFINITY,
-        _ if n % 2 == 1 => ranks[n / 2] as f64,
-        _ => (ranks[n / 2 - 1] + ranks[n / 2]) as f64 / 2.0,
-    }
+fn median(ranks: &[usize]) -> f64 {
+    let mut sorted: Vec<f64> = ranks.iter().map(|&rank| rank as f64).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    median_of_sorted(&sorted)
 }

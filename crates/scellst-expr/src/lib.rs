@@ -1,6 +1,7 @@
 //! Spatial expression: sparse counts, filters, normalisation and gene selection.
 //!
 //! An [`Expression`] holds raw counts of genes in observations (spots or cells), [`Spots`] where they lie.
+//! [`FeatureConfig`] makes genes of a file's features (symbols or identifiers, doubles, controls).
 //! From there, as in the published method: [`FilterConfig`] drops what is too rare, [`GeneSelection`] chooses
 //! genes, [`Expression::log_normalised`] gives labels, [`Scaling`] brings them to comparable size.
 //!

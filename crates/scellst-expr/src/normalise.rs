@@ -132,7 +132,22 @@ pub fn normalise_log1p(counts: &CsrMatrix) -> Result<CsrMatrix, ExprError> {
 pub fn into_normalised_log1p(counts: CsrMatrix) -> Result<CsrMatrix, ExprError> {
     counts.check_counts()?;
     let factors = factors(&counts, TARGET_SUM);
-    counts.into_mapped(|row, value| log_value(value, factors[row]))
+    counts.into_mapped_rows(|row, values| {
+        // Most counts of a row are small and whole: each logarithm is taken once.
+        let mut known = [f32::NAN; 32];
+        for value in values {
+            let whole = *value as usize;
+            *value = match known.get_mut(whole) {
+                Some(known) if whole as f32 == *value => {
+                    if known.is_nan() {
+                        *known = log_value(*value, factors[row]);
+                    }
+                    *known
+                }
+                _ => log_value(*value, factors[row]),
+            };
+        }
+    })
 }
 
 /// Each total over the median of all: the size factor of a negative binomial model.

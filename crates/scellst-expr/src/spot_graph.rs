@@ -187,5 +187,5 @@ fn cut(centres: &[Point<Level0>], order: &mut [u32], depth: usize) {
 }
 
 fn along(place: Point<Level0>, depth: usize) -> f64 {
-    if depth % 2 == 0 { place.x } else { place.y }
+    if depth.is_multiple_of(2) { place.x } else { place.y }
 }
