@@ -30,7 +30,8 @@ fn kinds(golden: &Value) -> Vec<u32> {
 }
 
 /// scanpy keeps scores and fold changes as float32. A gene that is constant on both sides but at other levels has an
-/// infinite score there too.
+/// infinite score there too. It squares float32 as float32, which shows in the sixth digit of a p-value of 1e-12: SciPy
+/// in double ("welch") is met to 1e-9.
 #[test]
 fn groups_are_ranked_as_by_scanpy() {
     let golden = golden();
@@ -53,10 +54,13 @@ fn groups_are_ranked_as_by_scanpy() {
                 let at = |key: &str| wanted[key][gene.gene].as_f64();
                 let what = |key: &str| format!("{name}, group {}, gene {}, {key}", group.group, gene.gene);
                 same(&what("score"), Some(gene.score).filter(|v| v.is_finite()), at("scores"), 1e-6);
-                let p = at("pvals").unwrap();
-                assert!((gene.p_value - p).abs() <= 1e-6 * p, "{}: {} beside {p}", what("p"), gene.p_value);
-                let q = at("pvals_adj").unwrap();
-                assert!((gene.q_value - q).abs() <= 1e-6 * q, "{}: {} beside {q}", what("q"), gene.q_value);
+                for (key, found, tolerance) in
+                    [("pvals", gene.p_value, 1e-5), ("pvals_adj", gene.q_value, 1e-5), ("welch", gene.p_value, 1e-9)]
+                {
+                    if let Some(wanted) = at(key) {
+                        assert!((found - wanted).abs() <= tolerance * wanted, "{}: {found} beside {wanted}", what(key));
+                    }
+                }
                 same(&what("fold"), Some(gene.log2_fold_change), at("logfoldchanges"), 1e-5);
             }
         }
