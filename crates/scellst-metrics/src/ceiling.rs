@@ -61,7 +61,8 @@ pub struct Ceiling {
 /// beta distribution: Neufeld et al. 2024, data thinning).
 ///
 /// `None` for a gene of which a half is constant in every split. The step from halves to the whole is exact for values
-/// that are linear in the counts and approximate after a logarithm.
+/// that are linear in the counts and approximate after a logarithm. The correlation of halves errs by about
+/// `1 / sqrt(spots)`, so that the ceiling of a faint gene, its root, is rough.
 ///
 /// # Errors
 /// [`MetricsError::TooFew`] below three spots; [`MetricsError::Count`] for a count that is negative, broken or over

@@ -1,10 +1,23 @@
-//! Correlation and error per gene, in parallel.
+//! How far to trust predicted gene expression: scores, tests, intervals, calibration.
 //!
-//! Arrays in, numbers out: [`GeneScores::compute`] compares predicted with measured values (observations x genes) and
-//! gives Pearson and Spearman correlation and mean squared error of every gene; [`GeneScores::mean_over`] their mean
-//! over genes, with the count of those that have none; [`top_k`] the genes to take it over.
+//! Arrays in, numbers out; nothing here knows files or pictures. Everything runs in parallel and gives the same for any
+//! number of threads; what draws random numbers takes a seed.
 //!
-//! Not for missing values: leave such observations out before. Nothing here knows files or pictures.
+//! | question | |
+//! |---|---|
+//! | how good is each gene (the three usual numbers, fast) | [`GeneScores`], [`top_k`] |
+//! | every score, with weights and NaN, of genes, observations, classes, sections | [`Scores`], [`Agreement`] |
+//! | are the maps alike | [`ssim()`], [`moran_agreement`] |
+//! | how sure is that | [`bootstrap`], by spots, [`spatial_blocks`] or sections |
+//! | is one model better than another | [`paired_test`], [`sign_flip_test`] |
+//! | what would a shuffled slide give | [`permutation_null`], [`benjamini_hochberg`] |
+//! | what was possible | [`noise_ceiling`] |
+//! | which genes can be predicted, and why we think so | [`predictable_genes`] |
+//! | between which bounds does a value lie | [`Conformal`] |
+//! | is this cell like those trained on | [`Mahalanobis`], [`NearestTraining`], [`OutlierThreshold`] |
+//! | signatures, genes and neighbours of classes | [`downstream`] |
+//!
+//! A gene that is constant, or missing, has no correlation: `None`, counted and named, never NaN in a mean.
 //!
 //! ```
 //! use ndarray::array;

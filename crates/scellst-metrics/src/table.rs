@@ -22,6 +22,10 @@ pub enum Along {
 pub struct Scores {
     /// Genes or observations.
     pub along: Along,
+    /// Whether [`Agreement::kendall`] was asked for.
+    pub kendall: bool,
+    /// Above which measurement one is positive, if [`Agreement::auroc`] and [`Agreement::average_precision`] were.
+    pub positive_above: Option<f32>,
     /// Names, one a gene or observation.
     pub names: Vec<String>,
     /// The scores, in the same order.
@@ -129,7 +133,8 @@ impl Scores {
             }
             Ok(compare(p, m, picked.as_deref(), options, scratch))
         })?;
-        Ok(Self { along, names: names.to_vec(), agreements })
+        let PairOptions { kendall, positive_above, .. } = *options;
+        Ok(Self { along, kendall, positive_above, names: names.to_vec(), agreements })
     }
 
     /// Number of genes or observations.
@@ -150,17 +155,14 @@ impl Scores {
     /// The mean over these genes (or observations).
     ///
     /// # Errors
-    /// [`MetricsError::NoSuchGene`]; [`MetricsError::NotComputed`] for a score that no gene at all has though some are
-    /// not constant: it was not asked for.
+    /// [`MetricsError::NoSuchGene`]; [`MetricsError::NotComputed`] for a score that was not asked for.
     pub fn mean_over(&self, metric: Metric, chosen: &[usize]) -> Result<Summary, MetricsError> {
-        let asked_for = match metric {
-            Metric::Kendall => |a: &Agreement| a.kendall.is_some() || a.pearson.is_none(),
-            Metric::Auroc | Metric::AveragePrecision => {
-                |a: &Agreement| a.average_precision.is_some() || a.pearson.is_none()
-            }
-            _ => |_: &Agreement| true,
+        let computed = match metric {
+            Metric::Kendall => self.kendall,
+            Metric::Auroc | Metric::AveragePrecision => self.positive_above.is_some(),
+            _ => true,
         };
-        if !self.is_empty() && !self.agreements.iter().any(asked_for) {
+        if !computed {
             return Err(MetricsError::NotComputed { metric, how: "ask for it in PairOptions" });
         }
         Summary::over(chosen, self.len(), |at| self.get(metric, at))

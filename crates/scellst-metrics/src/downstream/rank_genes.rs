@@ -113,8 +113,10 @@ pub fn rank_genes_groups(
     }
     let mut sizes = vec![0_usize; groups];
     group_of.iter().for_each(|&group| sizes[group as usize] += 1);
-    let small = |size: usize| if options.reference == Reference::Rest { size < 2 || rows - size < 2 } else { size < 2 };
-    if let Some(group) = sizes.iter().position(|&size| small(size)) {
+    let with_rest = options.reference == Reference::Rest;
+    let small = |size: &usize| *size < 2;
+    let small_rest = |size: &usize| with_rest && rows - size < 2;
+    if let Some(group) = sizes.iter().position(small).or_else(|| sizes.iter().position(small_rest)) {
         return Err(MetricsError::SmallGroup { group, found: sizes[group], of: rows });
     }
     if let Reference::Group(group) = options.reference
