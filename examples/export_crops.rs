@@ -45,7 +45,7 @@ struct Args {
     /// Spot diameter, um, in place of what the h5ad says
     #[arg(long, value_name = "UM")]
     spot_diameter: Option<f64>,
-    /// By its ending: .npy, with the cells' names and places beside it in a .csv; or .h5 (img, coords, barcode, spot, label)
+    /// By its ending: .npy, with the cells' names and places beside it in a .cells.csv; or .h5 (img, coords, barcode, spot, label)
     #[arg(long, value_name = "crops.npy")]
     out: PathBuf,
     #[command(flatten)]
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
         if ending == "npy" {
             let mut writer = NpyCropWriter::create(&args.out, read.cells.len(), spec.centre_px)?;
             each(&mut |block| Ok(writer.write(block)?))?;
-            write_csv(args.out.with_extension("csv"), &read.cells)?;
+            write_csv(args.out.with_extension("cells.csv"), &read.cells)?;
             writer.finish()?;
         } else {
             write_h5(&args, &slide, &read.cells, &spec, each)?;
