@@ -7,15 +7,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use scellst::expr::{FilterConfig, GeneSelection, common_genes, write_gene_scores};
-use scellst::h5::read_h5ad;
+use scellst::h5::read_counts;
 use scellst::pipeline::Observer;
 
 /// Chooses genes from the counts of one or more sections and writes `gene,score,rank`
 #[derive(Parser)]
 #[command(name = "select_genes")]
 struct Args {
-    /// Counts; several are taken together
-    #[arg(long, value_name = "FILE", required = true, num_args = 1.., value_delimiter = ',')]
+    /// Counts: h5ad files, folders of Space Ranger, matrices of 10x; several are taken together
+    #[arg(long, alias = "counts", value_name = "FILE", required = true, num_args = 1.., value_delimiter = ',')]
     h5ad: Vec<PathBuf>,
     /// hvg:K (seurat_v3), var:K (variance after log-normalising), svg:K, or a file of names
     #[arg(long, value_name = "hvg:1000|svg:50|var:1000|FILE")]
@@ -37,7 +37,10 @@ fn main() -> ExitCode {
         let console = common::Console::default();
         let mut sections = Vec::new();
         for path in &args.h5ad {
-            let section = read_h5ad(path)?;
+            let section = read_counts(path)?;
+            if !section.left_out.is_empty() {
+                console.note(&format!("{}: {}", path.display(), section.left_out));
+            }
             // Only Moran's I asks where the spots are.
             let centres = match &args.genes {
                 GeneSelection::Svg(_) => Some(section.require_spatial()?.to_vec()),

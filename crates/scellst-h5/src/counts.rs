@@ -1,7 +1,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use scellst_expr::Expression;
+use scellst_expr::{DuplicateGenes, Expression, GeneNaming};
 use scellst_types::{Level0, Micron, Point};
 
 use crate::lines::Lines;
@@ -9,32 +9,11 @@ use crate::source::Source;
 use crate::tenx::{self, Genes, LeftOut, NameRules, ScaleFactors, TranscriptCounts};
 use crate::{H5Error, MatrixChoice, ReadLimits, ReadOptions, legacy, read_h5ad_with};
 
-/// What genes are called.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GeneNames {
-    /// By symbol (`EPCAM`).
-    #[default]
-    Symbol,
-    /// By the reference's id (`ENSG00000119888`).
-    Id,
-}
-
-/// What becomes of several features of one name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DuplicateGenes {
-    /// The second and next get a suffix, as by anndata's `var_names_make_unique`.
-    #[default]
-    MakeUnique,
-    /// Their counts are added up.
-    Sum,
-}
-
 /// How [`read_counts_with`] reads.
 ///
 /// ```
-/// use scellst_h5::{CountsOptions, DuplicateGenes};
+/// use scellst_expr::DuplicateGenes;
+/// use scellst_h5::CountsOptions;
 ///
 /// let mut options = CountsOptions::default();
 /// options.duplicates = DuplicateGenes::Sum;
@@ -48,7 +27,7 @@ pub struct CountsOptions {
     /// Which genome, where a file has several.
     pub genome: Option<String>,
     /// What genes are called; formats without ids know one name only.
-    pub names: GeneNames,
+    pub names: GeneNaming,
     /// What becomes of several features of one name.
     pub duplicates: DuplicateGenes,
     /// Space Ranger's unfiltered matrix, with the spots outside of the tissue.
@@ -69,8 +48,8 @@ impl Default for CountsOptions {
         Self {
             matrix: MatrixChoice::X,
             genome: None,
-            names: GeneNames::Symbol,
-            duplicates: DuplicateGenes::MakeUnique,
+            names: GeneNaming::Symbol,
+            duplicates: DuplicateGenes::Unique,
             raw: false,
             in_tissue_only: false,
             min_qv: Some(20.0),

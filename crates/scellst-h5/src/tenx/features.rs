@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use scellst_expr::{CsrMatrix, Expression, make_unique};
+use scellst_expr::{CsrMatrix, DuplicateGenes, Expression, GeneNaming, make_unique};
 
+use crate::H5Error;
 use crate::matrix::Csr;
-use crate::{DuplicateGenes, GeneNames, H5Error};
 
 /// The kind of feature that is a gene; everything else is left out.
 const GENE: &str = "Gene Expression";
@@ -81,7 +81,7 @@ pub(crate) struct Features {
 /// How genes are named.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct NameRules {
-    pub(crate) names: GeneNames,
+    pub(crate) names: GeneNaming,
     pub(crate) duplicates: DuplicateGenes,
 }
 
@@ -121,7 +121,7 @@ impl Table {
                 places.push(None);
                 continue;
             }
-            let name = if rules.names == GeneNames::Id { id.clone() } else { name };
+            let name = if rules.names == GeneNaming::Id { id.clone() } else { name };
             if rules.duplicates == DuplicateGenes::Sum {
                 if let Some(&place) = seen.get(&name) {
                     places.push(Some(place));
@@ -133,7 +133,8 @@ impl Table {
             names.push(name);
             ids.push(id);
         }
-        let renamed = make_unique(&mut names);
+        // Left as they are, `Expression` refuses them.
+        let renamed = if rules.duplicates == DuplicateGenes::Refuse { 0 } else { make_unique(&mut names) };
         if renamed > 0 {
             log::warn!(
                 "{}: {renamed} of {} genes have a name that is there already; made unique by a suffix",

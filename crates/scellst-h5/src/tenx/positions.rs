@@ -29,6 +29,9 @@ pub(crate) fn find(spatial: &Path) -> Option<PathBuf> {
     packed.map(|n| spatial.join(n)).find(|p| p.is_file())
 }
 
+/// A centre, whether it is tissue, (row, column) on the array.
+type Found = (Point<Level0>, bool, (i32, i32));
+
 struct Row<'a> {
     barcode: &'a str,
     in_tissue: f64,
@@ -40,7 +43,7 @@ struct Row<'a> {
 /// Reads the places of these barcodes; others in the file are passed over.
 pub(crate) fn read(path: &Path, barcodes: &[String]) -> Result<Positions, H5Error> {
     let index: HashMap<&str, usize> = barcodes.iter().enumerate().map(|(i, b)| (b.as_str(), i)).collect();
-    let mut found: Vec<Option<(Point<Level0>, bool, (i32, i32))>> = vec![None; barcodes.len()];
+    let mut found: Vec<Option<Found>> = vec![None; barcodes.len()];
     let mut rows = 0usize;
     let mut take = |row: Row<'_>, place: &dyn Fn() -> String| {
         rows += 1;

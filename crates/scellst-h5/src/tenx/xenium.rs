@@ -10,16 +10,16 @@ use crate::lines::{Lines, unquoted};
 use crate::parquet_table::ParquetTable;
 use crate::{CountsOptions, H5Error};
 
+/// Centroids, one a cell.
+type Places = Vec<Point<Micron>>;
+
 /// The matrix of a Xenium folder, if it is one.
 pub(crate) fn matrix_of(folder: &Path) -> Option<PathBuf> {
     ["cell_feature_matrix.h5", "cell_feature_matrix"].iter().map(|n| folder.join(n)).find(|p| p.exists())
 }
 
 /// Reads the matrix and, from `cells.parquet` or `cells.csv.gz` beside it, where the cells are, um.
-pub(crate) fn read_xenium(
-    matrix: &Path,
-    options: &CountsOptions,
-) -> Result<(Table, Option<Vec<Point<Micron>>>), H5Error> {
+pub(crate) fn read_xenium(matrix: &Path, options: &CountsOptions) -> Result<(Table, Option<Places>), H5Error> {
     let table =
         if matrix.is_dir() { read_folder(matrix, options.limits)? } else { read_h5(matrix, None, options.limits)? };
     let folder = matrix.parent().unwrap_or(Path::new(""));
@@ -28,7 +28,7 @@ pub(crate) fn read_xenium(
     Ok((table, places))
 }
 
-fn places(path: &Path, cells: &[String]) -> Result<Vec<Point<Micron>>, H5Error> {
+fn places(path: &Path, cells: &[String]) -> Result<Places, H5Error> {
     let index: HashMap<&str, usize> = cells.iter().enumerate().map(|(i, c)| (c.as_str(), i)).collect();
     let mut found: Vec<Option<Point<Micron>>> = vec![None; cells.len()];
     let mut take = |id: &str, x: f64, y: f64| {

@@ -101,3 +101,40 @@ fn anndata_reads_our_files() {
         assert_eq!(again.expression, scellst_h5::read_h5ad(&paths[2]).unwrap().expression);
     }
 }
+
+const WRITE: &str = r#"
+import sys, numpy as np, pandas as pd, anndata as ad, scipy.sparse as sp
+n = 1_000_000
+rng = np.random.default_rng(7)
+x = sp.random(n, 5, density=0.3, format="csr", dtype=np.float32, random_state=rng)
+x.data = np.ceil(x.data * 9)
+# Each row's places turned round.
+for a in (x.indices, x.data):
+    a[:] = np.concatenate([a[s:e][::-1] for s, e in zip(x.indptr[:-1], x.indptr[1:])])
+x.has_sorted_indices = False
+a = ad.AnnData(sp.csr_matrix((n, 5), dtype=np.float32))
+a.obs_names = [f"細胞_{i}" for i in range(n)]
+a.obs["even"] = pd.Categorical.from_codes(np.arange(n) % 2, ["yes", "no"])
+a.obsm["spatial"] = np.stack([np.arange(n), np.arange(n)[::-1]], 1).astype(np.float64)
+a.X = x
+assert not a.X.has_sorted_indices or (np.diff(a.X.indices[: a.X.indptr[100]]) < 0).any()
+a.write_h5ad(sys.argv[1])
+print(int(x.sum()), x.nnz, *x[999_999].toarray().ravel().astype(int))
+"#;
+
+#[test]
+fn a_million_unsorted_observations_of_python() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("million.h5ad");
+    let Some(said) = python(WRITE, &[&path]) else { return };
+    let numbers: Vec<f64> = said.split_whitespace().map(|w| w.parse().unwrap()).collect();
+    let section = scellst_h5::read_h5ad(&path).unwrap();
+    let (expression, places) = (&section.expression, section.require_spatial().unwrap());
+    assert_eq!(expression.counts().rows(), 1_000_000);
+    assert_eq!(expression.observations()[999_999], "細胞_999999");
+    assert_eq!(expression.counts_per_observation().iter().sum::<f64>(), numbers[0]);
+    assert_eq!(expression.counts().nnz() as f64, numbers[1]);
+    let last = expression.select_observations(&[999_999]).unwrap().counts().to_dense().unwrap();
+    assert_eq!(last.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), numbers[2..]);
+    assert_eq!(places[10], scellst_types::Point::new(10.0, 999_989.0));
+}

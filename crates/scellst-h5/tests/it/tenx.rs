@@ -4,10 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use scellst_h5::{
-    CountsFormat, CountsOptions, DuplicateGenes, GeneNames, H5Error, SpatialCounts, SpotShape, read_counts,
-    read_counts_with,
-};
+use scellst_expr::{DuplicateGenes, GeneNaming};
+use scellst_h5::{CountsFormat, CountsOptions, H5Error, SpatialCounts, SpotShape, read_counts, read_counts_with};
 use serde_json::{Value, json};
 
 use crate::common::{data, real_tenx};
@@ -160,7 +158,7 @@ fn a_folder_of_matrix_market() {
     assert_eq!(summed.expression.genes(), ["EPCAM", "VIM"]);
     let expected = ndarray::array![[2.0f32, 0.], [6., 0.], [0., 1.]];
     assert_eq!(summed.expression.counts().to_dense().unwrap(), expected);
-    let ids = read_counts_with(dir.path(), &options(|o| o.names = GeneNames::Id)).unwrap();
+    let ids = read_counts_with(dir.path(), &options(|o| o.names = GeneNaming::Id)).unwrap();
     assert_eq!(ids.expression.genes(), ["ENSG1", "ENSG2", "ENSG3"]);
     // The file itself leads to its folder.
     let path = dir.path().join("outs/filtered_feature_bc_matrix/matrix.mtx");
