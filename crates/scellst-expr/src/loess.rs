@@ -212,6 +212,19 @@ mod tests {
         }
     }
 
+    /// More points at one place than a neighbourhood holds: their mean, in whatever order they come.
+    #[test]
+    fn many_points_at_one_place() {
+        let x: Vec<f64> = (0..40).map(|i| if i < 30 { 1.0 } else { f64::from(i) }).collect();
+        let y: Vec<f64> = (0..40).map(|i| f64::from(i % 7)).collect();
+        let mean = y[..30].iter().sum::<f64>() / 30.0;
+        let fitted = fit_quadratic(&x, &y, 0.3);
+        assert!(fitted[..30].iter().all(|v| (v - mean).abs() < 1e-9), "{} beside {mean}", fitted[0]);
+        let reversed = |v: &[f64]| v.iter().rev().copied().collect::<Vec<_>>();
+        let backward = reversed(&fit_quadratic(&reversed(&x), &reversed(&y), 0.3));
+        assert!(fitted.iter().zip(&backward).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+
     proptest! {
         #[test]
         fn a_parabola_is_its_own_fit(
