@@ -108,10 +108,15 @@ fn glass_and_array_dots_hold_no_cells() {
 }
 
 #[test]
-fn brown_and_black_specks_are_no_nuclei() {
+fn brown_and_black_specks_and_ink_are_no_nuclei() {
     let mut image = tissue(600, 600, 0.5, 5);
     let clean = with_tiles(&image, 0.5, 1024);
-    let places = [(100.0, 100.0, [90, 60, 20]), (300.0, 420.0, [60, 45, 15]), (500.0, 200.0, [35, 33, 30])];
+    let places = [
+        (100.0, 100.0, [90, 60, 20]),
+        (300.0, 420.0, [60, 45, 15]),
+        (500.0, 200.0, [35, 33, 30]),
+        (180.0, 500.0, [20, 110, 115]),
+    ];
     for (cx, cy, colour) in places {
         for (x, y, pixel) in image.enumerate_pixels_mut() {
             let d = (f64::from(x) + 0.5 - cx).hypot(f64::from(y) + 0.5 - cy);
@@ -127,8 +132,10 @@ fn brown_and_black_specks_are_no_nuclei() {
         let at = |p: &scellst_types::Point<_>| places.iter().any(|(x, y, _)| (p.x - x).hypot(p.y - y) < 9.0);
         cells.centroids().iter().filter(|p| at(p)).count()
     };
-    let all = detect_in_image(&image, mpp(0.5), &DetectConfig { max_brown: 100.0, ..Default::default() }).unwrap();
-    assert_eq!(near(&all), 3, "the specks are dark enough to be found");
+    let all =
+        detect_in_image(&image, mpp(0.5), &DetectConfig { max_brown: 100.0, max_ink: 100.0, ..Default::default() })
+            .unwrap();
+    assert_eq!(near(&all), 4, "the specks are dark enough to be found");
     let found = with_tiles(&image, 0.5, 1024);
     assert_eq!(near(&found), 0);
     assert!(found.len() * 10 > clean.len() * 9);

@@ -50,6 +50,9 @@ pub struct DetectConfig {
     /// and in red, over the median of that ratio among all nuclei found on the slide. Haematoxylin lets blue light pass;
     /// pigment, soot and red cells do not.
     pub max_brown: f32,
+    /// The same for blue-green ink: greatest ratio of optical densities in red and in green, over its median. Ink lets
+    /// green light pass, haematoxylin does not.
+    pub max_ink: f32,
     /// Least score (contrast of the stain against the surroundings, 0 to 1).
     pub min_score: f32,
     /// Leave out glass: only cells on (or within 20 um of) the tissue. `None` looks everywhere.
@@ -78,6 +81,7 @@ impl Default for DetectConfig {
             min_area_um2: 12.0,
             max_area_um2: 400.0,
             max_brown: 1.4,
+            max_ink: 1.4,
             min_score: 0.0,
             tissue: Some(TissueConfig::default()),
             tile_px: 1024,
@@ -116,6 +120,7 @@ impl DetectConfig {
         within("min_area_um2", self.min_area_um2, 0.0, 1e4)?;
         within("max_area_um2", self.max_area_um2, self.min_area_um2, 1e4)?;
         within("max_brown", f64::from(self.max_brown), 1.0, 100.0)?;
+        within("max_ink", f64::from(self.max_ink), 1.0, 100.0)?;
         within("min_score", f64::from(self.min_score), 0.0, 1.0)?;
         within("tile_px", f64::from(self.tile_px), 64.0, 8192.0)
     }

@@ -15,6 +15,8 @@ pub(crate) struct Found {
     pub(crate) score: f32,
     /// Blue light taken away over red light taken away.
     pub(crate) brownness: f32,
+    /// Red light taken away over green light taken away.
+    pub(crate) inkiness: f32,
     pub(crate) outline: Vec<[f64; 2]>,
 }
 
@@ -101,8 +103,16 @@ impl<'a> Recipe<'a> {
             };
             let start = (object.first as i64 % w, object.first as i64 / w);
             let ring = outline(start, inside).into_iter().map(|[x, y]| [x + x0, y + y0]).collect();
-            let brownness = object.brownness(label, &regions, &picture);
-            found.push(Found { x, y, area_um2, score, brownness, outline: ring });
+            let [red, green, blue] = object.densities(label, &regions, &picture);
+            found.push(Found {
+                x,
+                y,
+                area_um2,
+                score,
+                brownness: ratio(blue, red),
+                inkiness: ratio(red, green),
+                outline: ring,
+            });
         }
         Ok(found)
     }
@@ -131,6 +141,11 @@ impl<'a> Recipe<'a> {
         }
         relief
     }
+}
+
+/// One light taken away over another.
+fn ratio(of: f64, to: f64) -> f32 {
+    (of / to.max(1e-3)) as f32
 }
 
 /// What is summed over a region.
@@ -168,20 +183,19 @@ impl Objects {
 }
 
 impl Object {
-    /// Blue light taken away over red light taken away (optical densities, summed over the nucleus). Haematoxylin lets
-    /// blue pass; brown pigment, red cells and anything grey or black do not.
-    fn brownness(&self, label: u32, regions: &Regions, picture: &Picture) -> f32 {
-        let (mut red, mut blue) = (0.0f64, 0.0f64);
+    /// Red, green and blue light taken away: optical densities summed over the nucleus. Haematoxylin lets blue pass;
+    /// brown pigment, red cells and anything grey or black do not, and ink lets green pass.
+    fn densities(&self, label: u32, regions: &Regions, picture: &Picture) -> [f64; 3] {
+        let mut sums = [0.0f64; 3];
         for y in self.y.0..=self.y.1 {
             for x in self.x.0..=self.x.1 {
                 if regions.labels[y * regions.width + x] == label {
-                    let [r, _, b] = picture.pixel(x, y);
-                    red += f64::from(density(r));
-                    blue += f64::from(density(b));
+                    let pixel = picture.pixel(x, y);
+                    sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += f64::from(density(value)));
                 }
             }
         }
-        (blue / red.max(1e-3)) as f32
+        sums
     }
 
     /// How far the stain inside stands out: (inside - around) / inside, 0 to 1. "Around" is what belongs to no nucleus
