@@ -110,7 +110,7 @@ pub fn bootstrap(
         let replicates = match estimate {
             None => Vec::new(),
             Some(_) if is_of_moments(metric) => by_sums(p, m, metric, &of_row, units, &draws, &mut buffers.sums),
-            Some(_) => by_weights(p, m, metric, &scoring, &of_row, &draws, units, buffers),
+            Some(_) => by_weights(p, m, metric, &scoring, &of_row, &draws, buffers),
         };
         Ok((estimate, replicates))
     })?;
@@ -193,7 +193,6 @@ fn by_sums(
     draws.iter().map(replicate).collect()
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a replicate is made of")]
 fn by_weights(
     p: &[f32],
     m: &[f32],
@@ -201,10 +200,8 @@ fn by_weights(
     scoring: &PairOptions<'_>,
     of_row: &[u32],
     draws: &[Vec<u32>],
-    units: usize,
     buffers: &mut Buffers,
 ) -> Vec<Option<f64>> {
-    debug_assert!(draws.iter().all(|counts| counts.len() == units));
     let Buffers { scratch, weights, .. } = buffers;
     let replicate = |counts: &Vec<u32>| {
         weights.clear();
