@@ -108,16 +108,14 @@ n = 1_000_000
 rng = np.random.default_rng(7)
 x = sp.random(n, 5, density=0.3, format="csr", dtype=np.float32, random_state=rng)
 x.data = np.ceil(x.data * 9)
-# Each row's places turned round.
-for a in (x.indices, x.data):
-    a[:] = np.concatenate([a[s:e][::-1] for s, e in zip(x.indptr[:-1], x.indptr[1:])])
-x.has_sorted_indices = False
+# From behind, so that each row's places are in falling order.
+x = sp.csr_matrix((x.data[::-1].copy(), x.indices[::-1].copy(), x.nnz - x.indptr[::-1]), shape=x.shape)
 a = ad.AnnData(sp.csr_matrix((n, 5), dtype=np.float32))
 a.obs_names = [f"細胞_{i}" for i in range(n)]
 a.obs["even"] = pd.Categorical.from_codes(np.arange(n) % 2, ["yes", "no"])
 a.obsm["spatial"] = np.stack([np.arange(n), np.arange(n)[::-1]], 1).astype(np.float64)
 a.X = x
-assert not a.X.has_sorted_indices or (np.diff(a.X.indices[: a.X.indptr[100]]) < 0).any()
+assert (np.diff(a.X.indices[: a.X.indptr[100]]) < 0).any()
 a.write_h5ad(sys.argv[1])
 print(int(x.sum()), x.nnz, *x[999_999].toarray().ravel().astype(int))
 "#;
