@@ -305,7 +305,7 @@ impl Context<'_> {
                 let mut sums = ([0.0; LANES], [0.0; LANES]);
                 let mut done = 0;
                 for &shared in &near.shared {
-                    panel[done..shared].chunks(CHUNK).for_each(|rows| add(&mut sums, rows.iter()));
+                    add_run(&mut sums, &panel[done..shared]);
                     done = shared;
                     shared_sums.push(sums);
                 }
@@ -315,7 +315,7 @@ impl Context<'_> {
                     }
                     let (own, shared) = (own(at), near.shared[at % radii]);
                     let mut sums = shared_sums[at % radii];
-                    own.chunks(CHUNK).for_each(|rows| add(&mut sums, rows.iter().map(|&row| &panel[row as usize])));
+                    add_some(&mut sums, panel, own);
                     let (centre, radius) = (at / radii, at % radii);
                     let start = (2 * (centre * radii + radius)) * features + first;
                     for k in 0..columns {
@@ -369,17 +369,50 @@ impl Context<'_> {
 const CHUNK: usize = 128;
 
 /// Adds rows and their squares.
-fn add<'a>(sums: &mut Sums, rows: impl Iterator<Item = &'a [f32; LANES]>) {
-    let (mut one, mut two) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-    for row in rows {
-        for k in 0..LANES {
-            one[k] += row[k];
-            two[k] += row[k] * row[k];
-        }
+fn add_run(sums: &mut Sums, rows: &[[f32; LANES]]) {
+    for rows in rows.chunks(CHUNK) {
+        widen(sums, &chunk_of_run(rows));
     }
+}
+
+/// Adds rows, by their numbers, and their squares.
+fn add_some(sums: &mut Sums, panel: &[[f32; LANES]], rows: &[u32]) {
+    for rows in rows.chunks(CHUNK) {
+        widen(sums, &chunk_of_some(panel, rows));
+    }
+}
+
+/// Sums of rows and of their squares.
+type Chunk = ([f32; LANES], [f32; LANES]);
+
+// Not inlined: alone, these two loops keep their sums in vector registers four by four; in the middle of what is done
+// with the sums the compiler keeps them two by two, or one by one.
+#[inline(never)]
+fn chunk_of_run(rows: &[[f32; LANES]]) -> Chunk {
+    let mut chunk = Chunk::default();
+    rows.iter().for_each(|row| add(&mut chunk, row));
+    chunk
+}
+
+#[inline(never)]
+fn chunk_of_some(panel: &[[f32; LANES]], rows: &[u32]) -> Chunk {
+    let mut chunk = Chunk::default();
+    rows.iter().for_each(|&row| add(&mut chunk, &panel[row as usize]));
+    chunk
+}
+
+#[inline(always)]
+fn add(chunk: &mut Chunk, row: &[f32; LANES]) {
     for k in 0..LANES {
-        sums.0[k] += f64::from(one[k]);
-        sums.1[k] += f64::from(two[k]);
+        chunk.0[k] += row[k];
+        chunk.1[k] += row[k] * row[k];
+    }
+}
+
+fn widen(sums: &mut Sums, chunk: &Chunk) {
+    for k in 0..LANES {
+        sums.0[k] += f64::from(chunk.0[k]);
+        sums.1[k] += f64::from(chunk.1[k]);
     }
 }
 
