@@ -107,11 +107,11 @@ impl StainTarget {
         Ok(match self {
             Self::Macenko { profile, config } => {
                 let from = StainProfile::of_slide(slide, config)?;
-                Normaliser::Stain(StainNormaliser::new(&from, profile, config)?)
+                Normaliser::Stain(StainNormaliser::new(&from, profile, config)?.into())
             }
             Self::Vahadane { profile, config } => {
                 let from = StainProfile::vahadane_of_slide(slide, config)?;
-                Normaliser::Stain(StainNormaliser::non_negative(&from, profile, config)?)
+                Normaliser::Stain(StainNormaliser::non_negative(&from, profile, config)?.into())
             }
             Self::Reinhard { profile } => {
                 Normaliser::Colour(ColourNormaliser::new(&ColourProfile::of_slide(slide)?, profile)?)
@@ -125,7 +125,7 @@ impl StainTarget {
 #[non_exhaustive]
 pub enum Normaliser {
     /// By its stains.
-    Stain(StainNormaliser),
+    Stain(Box<StainNormaliser>),
     /// By its colours.
     Colour(ColourNormaliser),
 }
