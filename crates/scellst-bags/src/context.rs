@@ -403,9 +403,9 @@ fn chunk_of_some(panel: &[[f32; LANES]], rows: &[u32]) -> Chunk {
 
 #[inline(always)]
 fn add(chunk: &mut Chunk, row: &[f32; LANES]) {
-    for k in 0..LANES {
-        chunk.0[k] += row[k];
-        chunk.1[k] += row[k] * row[k];
+    for ((sum, squares), value) in chunk.0.iter_mut().zip(&mut chunk.1).zip(row) {
+        *sum += value;
+        *squares += value * value;
     }
 }
 
@@ -428,7 +428,7 @@ fn standard(features: ArrayView2<'_, f32>) -> CowArray<'_, f32, Ix2> {
 }
 
 fn check_values(features: ArrayView2<'_, f32>) -> Result<(), BagsError> {
-    let wrong = |value: &f32| !(value.abs() < 1e15);
+    let wrong = |value: &f32| value.is_nan() || value.abs() >= 1e15;
     let row = (0..features.nrows()).into_par_iter().find_first(|&row| features.row(row).iter().any(wrong));
     let Some(row) = row else { return Ok(()) };
     let column = features.row(row).iter().position(wrong).unwrap_or(0);
