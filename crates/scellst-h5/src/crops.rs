@@ -170,7 +170,7 @@ impl CropsHeader<'_> {
         if let Some(i) = self.centroids.iter().position(|p| !p.is_finite()) {
             return wrong(format!("the place of cell {i} is {:?}", self.centroids[i]));
         }
-        if !(1..=4096).contains(&self.size_px) || !(self.crop_mpp.is_finite() && self.crop_mpp > 0.0) {
+        if !((1..=4096).contains(&self.size_px) && self.crop_mpp.is_finite() && self.crop_mpp > 0.0) {
             return wrong(format!("crops of {} px at {} um/px were asked for", self.size_px, self.crop_mpp));
         }
         Ok(())
