@@ -76,21 +76,10 @@ fn large_offsets_small_spreads_and_empty_places_do_no_harm() {
         // An offset a million times the spread.
         0 => 1e4 + 0.01 * noise(i, 0) as f32,
         // Zero but in a corner, where it is large.
-        1 => {
-            if cells[i].x < 30.0 && cells[i].y < 30.0 {
-                5000.0
-            } else {
-                0.0
-            }
-        }
+        1 if cells[i].x < 30.0 && cells[i].y < 30.0 => 5000.0,
         // A step: constant on both sides.
-        2 => {
-            if cells[i].x < 150.0 {
-                -300.0
-            } else {
-                7000.5
-            }
-        }
+        2 if cells[i].x < 150.0 => -300.0,
+        2 => 7000.5,
         // A steep slope with hardly any noise.
         3 => cells[i].x as f32 * 30.0,
         4 => 3.25,
@@ -98,12 +87,12 @@ fn large_offsets_small_spreads_and_empty_places_do_no_harm() {
     });
     check(&cells, &x, &cells, &[3.0, 12.0, 48.0], 1e4, 100);
     let block = Context::new(&cells, x.view(), &cells, &[3.0, 48.0]).unwrap().collect_all();
-    for cell in 0..cells.len() {
+    for (cell, place) in cells.iter().enumerate() {
         for j in 0..2 {
             assert_eq!((block.mean(cell, j)[4], block.spread(cell, j)[4]), (3.25, 0.0));
             assert_eq!((block.mean(cell, j)[5], block.spread(cell, j)[5]), (0.0, 0.0));
             // No spread at all away from the corner, to the last bit.
-            if cells[cell].x > 100.0 {
+            if place.x > 100.0 {
                 assert_eq!(block.spread(cell, j)[1], 0.0);
             }
         }

@@ -243,7 +243,7 @@ mod tests {
         let (sin, cos) = turned.to_radians().sin_cos();
         let place = |&(r, c): &(i32, i32)| {
             let (x, y) = (f64::from(c) * pitch / 2.0 - 2000.0, f64::from(r) * pitch * 0.75f64.sqrt() - 2500.0);
-            Point::new(x * cos - y * sin + 5000.0, x * sin + y * cos + 9000.0)
+            Point::new(x * cos - y * sin + 5000.0, x * sin + y * cos + 14_000.0)
         };
         (array.iter().map(place).collect(), array)
     }

@@ -1,6 +1,9 @@
-//! `.h5ad` files in and out: sections with their counts, and predictions streamed by rows.
+//! Counts of spots and cells in, of any common format, and `.h5ad` files out: sections, and predictions streamed by rows.
 //!
-//! * [`read_h5ad`]: a section as sparse counts, the spots' centres and diameter.
+//! * [`read_counts`]: an h5ad, a folder of Space Ranger, a matrix of 10x, Xenium's transcripts, a legacy table; what it is
+//!   is seen by the content.
+//! * [`read_h5ad`], [`read_h5ad_with`]: a section as sparse counts, the spots' centres and diameter; `X`, `raw` or a layer,
+//!   all of it or some rows and genes.
 //! * [`read_matrix`], [`MatrixReader`]: predictions and truths, dense, whole or by blocks of rows.
 //! * [`PredictionWriter`]: predictions, row by row, memory flat in the number of cells.
 //! * [`CropsWriter`]: pictures of cells in the layout of HEST's and sCellST's patches.
@@ -23,7 +26,7 @@
 //! endless loop (an entry of size 0 in a heap of texts), and it believes a text's length of up to 4 GiB. Read
 //! files from strangers in a process that may be ended.
 //!
-//! When not to use this crate: for layers, `raw`, `obsp` or editing a file in place; use anndata-rs. It brings
+//! When not to use this crate: for `obsp`, `varm` or editing a file in place; use anndata-rs. It brings
 //! HDF5 and polars with it, minutes of build: `scellst-expr` has the types without them.
 //!
 //! ```

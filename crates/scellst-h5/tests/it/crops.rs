@@ -140,7 +140,6 @@ fn what_does_not_fit_is_refused_and_leaves_nothing() {
     refused(&[0], all.view(), "shape");
     refused(&[4], all.slice(s![..1, .., .., ..]), "cell 4 of 4");
     refused(&[1, 1], all.slice(s![..2, .., .., ..]), "cell 1 was given twice");
-    drop(refused);
     let error = writer.finish().unwrap_err();
     assert!(error.to_string().contains("3 of 4 crops missing"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

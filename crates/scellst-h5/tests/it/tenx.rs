@@ -118,6 +118,38 @@ fn real_files_have_the_numbers_that_python_reads() {
     assert!(kept < 50 && inside.spatial.unwrap().len() == kept && inside.array.unwrap().len() == kept);
 }
 
+#[test]
+fn real_arrays_lie_as_they_should_and_swapped_ones_do_not() {
+    let Some(dir) = real_tenx() else { return };
+    for name in ["scanpy-visium-1.0.0", "spaceranger3-full-mtx", "VisiumIO/10xVisium/section1"] {
+        let counts = read_counts(dir.join(name)).unwrap();
+        let centres = counts.require_spatial().unwrap();
+        let reach = centres.iter().fold([0.0f64; 2], |[x, y], p| [x.max(p.x), y.max(p.y)]);
+        // The pitch is measured where spots have neighbours; the toy sections have 50 and 100 spots.
+        let whole = name == "spaceranger3-full-mtx";
+        let fiducials = counts.scale_factors.unwrap().fiducial_diameter_fullres.unwrap();
+        let evidence = PlacementEvidence {
+            slide_px: [reach[0] + 300.0, reach[1] + 300.0],
+            // A fiducial mark is 105 um wide.
+            mpp: whole.then_some(105.0 / fiducials),
+            pitch_um: Some(100.0),
+            array: counts.array.as_deref(),
+            hires_scale: counts.scale_factors.unwrap().tissue_hires_scalef,
+            ..PlacementEvidence::default()
+        };
+        assert_eq!(check_placement(centres, &evidence), None, "{name}");
+        let swapped: Vec<_> = centres.iter().map(|p| Point::new(p.y, p.x)).collect();
+        let doubt = check_placement(&swapped, &evidence).unwrap();
+        assert!(matches!(doubt, PlacementDoubt::Swapped { by_array: true, .. }), "{name}: {doubt}");
+        if whole {
+            let scale = evidence.hires_scale.unwrap();
+            let hires: Vec<_> = centres.iter().map(|p| Point::new(p.x * scale, p.y * scale)).collect();
+            let doubt = check_placement(&hires, &evidence).unwrap();
+            assert!(matches!(doubt, PlacementDoubt::Scaled { hires: true, .. }), "{doubt}");
+        }
+    }
+}
+
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -230,7 +262,7 @@ fn transcripts_by_quality_cell_and_kind() {
         assert_eq!(counts.expression.counts().to_dense().unwrap(), ndarray::array![[1.0f32, 2.0], [0.0, 1.0]]);
         let said = counts.transcripts.unwrap();
         assert_eq!((said.all, said.counted, said.poor, said.controls, said.unassigned), (9, 4, 2, 2, 1), "{name}");
-        assert_eq!(counts.spatial_um.unwrap()[1], scellst_types::Point::new(7.0, 8.0));
+        assert_eq!(counts.spatial_um.unwrap()[1], Point::new(7.0, 8.0));
         // With the poor ones.
         let all = read_counts_with(&path, &options(|o| o.min_qv = None)).unwrap();
         assert_eq!(all.expression.counts_per_observation().iter().sum::<f64>(), 6.0);
@@ -262,7 +294,7 @@ fn legacy_tables() {
     assert!(alone.require_spatial().unwrap_err().to_string().contains("pixel_x"));
     let with = options(|o| o.positions = Some(dir.path().join("ST-spotfiles/A1_selection.tsv")));
     let adjusted = read_counts_with(dir.path().join("adjusted/A1.tsv"), &with).unwrap();
-    assert_eq!(adjusted.require_spatial().unwrap()[0], scellst_types::Point::new(100.5, 200.0));
+    assert_eq!(adjusted.require_spatial().unwrap()[0], Point::new(100.5, 200.0));
 }
 
 /// What must be refused, with the words that say why.
