@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use scellst_bags::LeakageReport;
 use scellst_cells::{CropSpec, DetectConfig, StainTarget};
 use scellst_embed::{EmbedError, Encoder, EncoderSpec};
 use scellst_expr::{FilterConfig, GeneRanges, GeneSelection, Scaling};
@@ -92,6 +93,9 @@ pub struct TrainingRecord {
     pub best_loss: f32,
     /// Model and baselines on the validation bags.
     pub scores: Vec<Scored>,
+    /// Whether training has seen what validated; `None` in bundles from before that was looked for.
+    #[serde(default)]
+    pub leakage: Option<LeakageReport>,
 }
 
 /// A section as a model remembers it.

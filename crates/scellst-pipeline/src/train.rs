@@ -1,6 +1,6 @@
 use candle_core::Device;
 use ndarray::Array2;
-use scellst_bags::Split;
+use scellst_bags::{LeakageOptions, LeakageReport, Reach, SectionBags, Split, check_leakage};
 use scellst_embed::Encoder;
 use scellst_expr::{
     Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
@@ -100,6 +100,9 @@ pub fn train(
         }
     };
 
+    let leakage = leakage(sections, &split)?;
+    observer.note(&leakage.to_string());
+
     let fit = data.subset(&split.train);
     let shape = ModelShape::published(encoder.dim(), genes.len())?;
     let input =
@@ -147,9 +150,23 @@ pub fn train(
             best_epoch: training.best_epoch,
             best_loss: training.best_loss,
             scores: scores.clone(),
+            leakage: Some(leakage),
         },
     };
     Ok(TrainOutcome { bundle: Bundle::new(manifest, model), training, scores, ridge, genes: gene_scores })
+}
+
+/// Whether what validates was seen in training, as far as sections say. It is told, not refused: validation only stops
+/// the training.
+fn leakage(sections: &[PreparedSection], split: &Split) -> Result<LeakageReport, PipelineError> {
+    let of = |section: &PreparedSection| {
+        let um: Vec<_> = section.spots.centres().iter().map(|&p| section.mpp.to_micron(p)).collect();
+        SectionBags::new(section.id.clone(), &section.bags, &um, section.spots.diameter_um() / 2.0)
+    };
+    let sections: Vec<SectionBags> = sections.iter().map(of).collect::<Result<_, _>>()?;
+    // A cell sees its crop, no more; encoders do not say yet what they were trained on.
+    let options = LeakageOptions { reach: Reach::Spot, patients_apart: false, encoder: None };
+    Ok(check_leakage(&sections, split, &options)?)
 }
 
 /// Model and ridge on held-out bags; nothing if they are too few to correlate.

@@ -2,6 +2,7 @@
 //!
 //! * [`detection_overlay`]: cells over their slide;
 //! * [`gene_map`]: measured spots beside predicted cells;
+//! * [`spot_map`]: cells a spot, with empty and huge spots marked;
 //! * [`loss_curve`]: training and validation loss;
 //! * [`save_png`]: writes any of them, whole or not at all.
 //!
@@ -38,6 +39,7 @@ mod gene_map;
 mod loss;
 mod overlay;
 mod save;
+mod spot_map;
 
 pub use colour::{Rgb, class_colour, colour_of};
 pub use error::ReportError;
@@ -46,3 +48,4 @@ pub use image::RgbImage;
 pub use loss::loss_curve;
 pub use overlay::{OverlayOptions, detection_overlay};
 pub use save::save_png;
+pub use spot_map::{SpotMap, spot_map};

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use scellst_expr::{DuplicateGenes, GeneNaming};
+use scellst_expr::{DuplicateGenes, GeneNaming, PlacementDoubt, PlacementEvidence, check_placement};
 use scellst_h5::{CountsFormat, CountsOptions, H5Error, SpatialCounts, SpotShape, read_counts, read_counts_with};
+use scellst_types::Point;
 use serde_json::{Value, json};
 
 use crate::common::{data, real_tenx};
