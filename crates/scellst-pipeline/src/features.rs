@@ -52,3 +52,48 @@ pub fn embed_cells_normalised(
     }
     Ok(features)
 }
+
+#[cfg(test)]
+mod tests {
+    use scellst_cells::{StainMethod, StainTarget, crops};
+    use scellst_embed::Morphology;
+    use scellst_slide::{OpenOptions, RgbImage};
+    use scellst_types::MicronsPerPixel;
+
+    use super::*;
+    use crate::Quiet;
+
+    /// A picture of two stains, both stronger the larger `strength`.
+    fn stained(folder: &std::path::Path, strength: f64) -> Slide {
+        let path = folder.join(format!("{strength}.png"));
+        let density = |x: u32, y: u32| {
+            let h = 1.2 * strength * (0.5 + 0.5 * (f64::from(x) / 7.0).sin()).powi(2);
+            let e = 0.8 * strength * (0.5 + 0.5 * (f64::from(y) / 9.0 + f64::from(x) / 13.0).cos());
+            [0.6 * h + 0.15 * e, 0.7 * h + 0.9 * e, 0.4 * h + 0.4 * e]
+        };
+        let value = |d: f64| (240.0 * (-d).exp() - 1.0).round() as u8;
+        let pixels = (0..300u32 * 300).flat_map(|i| density(i % 300, i / 300).map(value)).collect();
+        let picture = RgbImage::from_raw(300, 300, pixels).unwrap();
+        picture.save(&path).unwrap();
+        let mpp = Some(MicronsPerPixel::square(0.25).unwrap());
+        Slide::open_with(&path, &OpenOptions { mpp, ..Default::default() }).unwrap()
+    }
+
+    #[test]
+    fn features_are_those_of_normalised_crops() {
+        let folder = tempfile::tempdir().unwrap();
+        let [pale, dark] = [0.6, 1.0].map(|s| stained(folder.path(), s));
+        let places: Vec<_> = (0..40).map(|i| Point::new(f64::from(i) * 7.0, f64::from(i * 53 % 300))).collect();
+        let (spec, encoder) = (CropSpec::default(), Morphology::new());
+        let plain = |slide: &Slide| embed_cells(slide, &places, &spec, &encoder, &Quiet).unwrap();
+        for method in StainMethod::ALL {
+            let stain = StainTarget::of_slide(&dark, method).unwrap().normaliser(&pale).unwrap();
+            let found = embed_cells_normalised(&pale, &places, &spec, Some(&stain), &encoder, &Quiet).unwrap();
+            let mut pixels = crops(&pale, &places, &spec).unwrap();
+            stain.apply(pixels.as_slice_mut().unwrap());
+            assert_eq!(found, encoder.embed(pixels.view()).unwrap(), "{method}");
+            let off = |a: &Array2<f32>| (a - &plain(&dark)).mapv(f32::abs).sum();
+            assert!(off(&found) < 0.5 * off(&plain(&pale)), "{method}: {} {}", off(&found), off(&plain(&pale)));
+        }
+    }
+}
