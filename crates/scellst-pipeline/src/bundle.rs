@@ -9,13 +9,15 @@ use scellst_model::{MilModel, ModelShape, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
-use crate::{PipelineError, Scored};
+use crate::{ContextSpec, PipelineError, Scored};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
 const VERSION: u32 = 1;
 /// Of bundles that say `stain`, which programs of version 1 would pass over.
 const WITH_STAIN: u32 = 2;
+/// Of bundles that say `context`.
+const WITH_CONTEXT: u32 = 3;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
 const ENCODER_WEIGHTS: &str = "encoder.safetensors";
@@ -58,6 +60,9 @@ pub struct Manifest {
     /// What the stain of every slide is brought to before that; absent if crops are as the slide is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain: Option<StainTarget>,
+    /// The neighbourhood that they are seen in; absent if a cell is seen alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextSpec>,
     /// What finds them.
     pub detect: DetectConfig,
     /// Which genes and spots took part in training.
@@ -103,6 +108,12 @@ pub struct TrainingRecord {
 pub struct SectionRecord {
     /// Its name.
     pub id: SectionId,
+    /// Whose tissue it is, if known.
+    #[serde(default)]
+    pub patient: Option<String>,
+    /// Which run or array it was measured with, if known.
+    #[serde(default)]
+    pub batch: Option<String>,
     /// The slide's file name.
     pub slide: String,
     /// Of the slide.
@@ -121,8 +132,13 @@ pub struct SectionRecord {
 
 impl Manifest {
     /// The two fields that say what a file is.
-    pub(crate) fn header(stain: bool) -> (String, u32) {
-        (FORMAT.to_owned(), if stain { WITH_STAIN } else { VERSION })
+    pub(crate) fn header(stain: bool, context: bool) -> (String, u32) {
+        let version = match (stain, context) {
+            (_, true) => WITH_CONTEXT,
+            (true, false) => WITH_STAIN,
+            (false, false) => VERSION,
+        };
+        (FORMAT.to_owned(), version)
     }
 
     fn check(&self, path: &Path) -> Result<(), PipelineError> {
@@ -137,12 +153,12 @@ impl Manifest {
                 return Err(wrong(format!("{genes} genes but {found} {what}")));
             }
         }
-        if self.shape.input() != self.encoder.dim {
-            let (net, encoder) = (self.shape.input(), self.encoder.dim);
-            return Err(wrong(format!(
-                "the network takes {net} features, the encoder {} gives {encoder}",
-                self.encoder.name
-            )));
+        let (net, dim) = (self.shape.input(), self.encoder.dim);
+        let given = self.context.as_ref().map_or(dim, |context| context.width(dim));
+        if net != given {
+            let with = if self.context.is_some() { " with its context" } else { "" };
+            let name = &self.encoder.name;
+            return Err(wrong(format!("the network takes {net} features, the encoder {name}{with} gives {given}")));
         }
         Ok(())
     }
@@ -269,10 +285,10 @@ impl Bundle {
         }
         let head: Head =
             serde_json::from_slice(&bytes).map_err(|e| wrong(format!("no manifest of a model bundle: {e}")))?;
-        if head.format != FORMAT || !(VERSION..=WITH_STAIN).contains(&head.version) {
+        if head.format != FORMAT || !(VERSION..=WITH_CONTEXT).contains(&head.version) {
             return Err(PipelineError::BundleVersion {
                 path: folder.to_owned(),
-                expected: format!("{FORMAT} {VERSION} or {WITH_STAIN}"),
+                expected: format!("{FORMAT} {VERSION} to {WITH_CONTEXT}"),
                 found: format!("{} {}", head.format, head.version),
             });
         }

@@ -25,6 +25,8 @@
 
 mod baseline;
 mod bundle;
+mod cohort;
+mod context;
 mod device;
 mod error;
 #[cfg(feature = "h5ad")]
@@ -40,6 +42,8 @@ mod train;
 
 pub use baseline::{Scored, score_bags};
 pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
+pub use cohort::Cohort;
+pub use context::ContextSpec;
 pub use device::parse_device;
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]

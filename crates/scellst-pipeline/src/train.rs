@@ -1,6 +1,8 @@
 use candle_core::Device;
 use ndarray::Array2;
-use scellst_bags::{LeakageOptions, LeakageReport, Reach, SectionBags, Split, check_leakage};
+use scellst_bags::{
+    EncoderTraining, LeakageOptions, LeakageReport, Reach, SectionBags, Split, SplitBy, SplitPlan, check_leakage,
+};
 use scellst_embed::Encoder;
 use scellst_expr::{
     Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
@@ -17,6 +19,9 @@ pub enum Validation {
     Random(f64),
     /// All spots of the last so many sections given, which train nothing and choose no gene.
     LastSections(usize),
+    /// By a rule that holds out a share: blocks with a gap, patients, sections. Held-out spots have a say in which genes
+    /// are chosen, as with [`Validation::Random`].
+    Plan(SplitPlan),
 }
 
 /// What is trained, and how.
@@ -30,6 +35,9 @@ pub struct TrainOptions {
     pub validation: Validation,
     /// Features to mean 0 and deviation 1 over the training cells first.
     pub standardise: bool,
+    /// Refuse to train if the validation bags are known to leak (see [`check_leakage`]); else it is told and kept in the
+    /// bundle.
+    pub strict: bool,
     /// Optimiser, epochs, seed.
     pub train: TrainConfig,
 }
@@ -62,7 +70,7 @@ pub fn train(
     observer: &dyn Observer,
 ) -> Result<TrainOutcome, PipelineError> {
     let held = match options.validation {
-        Validation::Random(_) => 0,
+        Validation::Random(_) | Validation::Plan(_) => 0,
         Validation::LastSections(n) => n,
     };
     if sections.len() <= held {
@@ -93,20 +101,25 @@ pub fn train(
         .collect::<Result<_, _>>()?;
     let section_of: Vec<usize> = parts.iter().enumerate().flat_map(|(i, p)| vec![i; p.bags()]).collect();
     let data = TrainData::concat(parts)?;
+    let of_sections = section_bags(sections)?;
     let split = match options.validation {
         Validation::Random(share) => Split::random(data.bags(), 1.0 - share, options.train.seed)?,
         Validation::LastSections(_) => {
             Split::by_section(&section_of, &(training_sections.len()..sections.len()).collect::<Vec<_>>())?
         }
+        Validation::Plan(plan) => one_split(plan, &of_sections)?,
     };
 
-    let leakage = leakage(sections, &split)?;
+    let leakage = leakage(&of_sections, &split, prepared, encoder, options.validation)?;
     observer.note(&leakage.to_string());
+    if options.strict {
+        leakage.require_clean()?;
+    }
 
     let fit = data.subset(&split.train);
-    let shape = ModelShape::published(encoder.dim(), genes.len())?;
-    let input =
-        if options.standardise { InputScale::standardising(fit.features()) } else { InputScale::none(encoder.dim()) };
+    let width = prepared.context.as_ref().map_or(encoder.dim(), |context| context.width(encoder.dim()));
+    let shape = ModelShape::published(width, genes.len())?;
+    let input = if options.standardise { InputScale::standardising(fit.features()) } else { InputScale::none(width) };
     let mut model = MilModel::new(shape, options.train.seed, device)?.with_input(input)?;
     observer.stage("training");
     let epochs = options.train.max_epochs as u64;
@@ -123,7 +136,7 @@ pub fn train(
         _ => Some(Ridge::fit(fit.bag_means().view(), fit.labels(), &Ridge::penalties())?),
     };
     let scores = score(&model, ridge.as_ref(), &data.subset(&split.validation), &genes, &variance)?;
-    let (format, version) = Manifest::header(prepared.stain.is_some());
+    let (format, version) = Manifest::header(prepared.stain.is_some(), prepared.context.is_some());
     let manifest = Manifest {
         format,
         version,
@@ -132,6 +145,7 @@ pub fn train(
         encoder: encoder.spec().clone(),
         crop: prepared.crop.clone(),
         stain: prepared.stain.clone(),
+        context: prepared.context.clone(),
         detect: prepared.detect.clone(),
         filter: prepared.filter.clone(),
         shape: model.shape().clone(),
@@ -156,17 +170,43 @@ pub fn train(
     Ok(TrainOutcome { bundle: Bundle::new(manifest, model), training, scores, ridge, genes: gene_scores })
 }
 
-/// Whether what validates was seen in training, as far as sections say. It is told, not refused: validation only stops
-/// the training.
-fn leakage(sections: &[PreparedSection], split: &Split) -> Result<LeakageReport, PipelineError> {
+fn section_bags(sections: &[PreparedSection]) -> Result<Vec<SectionBags>, PipelineError> {
     let of = |section: &PreparedSection| {
         let um: Vec<_> = section.spots.centres().iter().map(|&p| section.mpp.to_micron(p)).collect();
-        SectionBags::new(section.id.clone(), &section.bags, &um, section.spots.diameter_um() / 2.0)
+        let bags = SectionBags::new(section.id.clone(), &section.bags, &um, section.spots.reach_um())?;
+        Ok(SectionBags { patient: section.patient.clone(), ..bags })
     };
-    let sections: Vec<SectionBags> = sections.iter().map(of).collect::<Result<_, _>>()?;
-    // A cell sees its crop, no more; encoders do not say yet what they were trained on.
-    let options = LeakageOptions { reach: Reach::Spot, patients_apart: false, encoder: None };
-    Ok(check_leakage(&sections, split, &options)?)
+    sections.iter().map(of).collect()
+}
+
+fn one_split(plan: SplitPlan, sections: &[SectionBags]) -> Result<Split, PipelineError> {
+    match plan.split(sections)?.as_slice() {
+        [split] => Ok(split.clone()),
+        folds => Err(PipelineError::Misuse(format!(
+            "a plan of {} folds wants as many trainings: hold out a share",
+            folds.len()
+        ))),
+    }
+}
+
+/// Whether what validates was seen in training, as far as sections say.
+fn leakage(
+    sections: &[SectionBags],
+    split: &Split,
+    prepared: &PrepareOptions,
+    encoder: &dyn Encoder,
+    validation: Validation,
+) -> Result<LeakageReport, PipelineError> {
+    let reach = prepared.context.as_ref().map_or(Reach::Spot, |context| Reach::CellContext(context.largest_um()));
+    // An encoder without weights was trained on nothing; others do not say yet on what.
+    let encoder = encoder.spec().weights.is_none().then(EncoderTraining::default);
+    // Spots at random or in blocks are of the same patients by intent.
+    let patients_apart = match validation {
+        Validation::LastSections(_) => true,
+        Validation::Random(_) => false,
+        Validation::Plan(plan) => matches!(plan.by, SplitBy::Patient | SplitBy::Section),
+    };
+    Ok(check_leakage(sections, split, &LeakageOptions { reach, patients_apart, encoder })?)
 }
 
 /// Model and ridge on held-out bags; nothing if they are too few to correlate.
@@ -201,6 +241,8 @@ impl SectionRecord {
         let FilterReport { genes_after, .. } = section.filter_report;
         Self {
             id: section.id.clone(),
+            patient: section.patient.clone(),
+            batch: section.batch.clone(),
             slide: section.slide.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
             mpp: section.mpp,
             cells: section.cells.len(),
