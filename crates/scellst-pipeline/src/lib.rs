@@ -36,6 +36,7 @@ mod observe;
 mod predict;
 mod prepare;
 mod source;
+pub mod study;
 mod train;
 
 pub use baseline::{Scored, score_bags};
