@@ -29,6 +29,7 @@ mod device;
 mod error;
 #[cfg(feature = "h5ad")]
 mod evaluate;
+mod evidence;
 mod features;
 #[cfg(feature = "h5ad")]
 mod load;
@@ -45,6 +46,7 @@ pub use device::parse_device;
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]
 pub use evaluate::{EvaluateOptions, Evaluation, Pooling, evaluate};
+pub use evidence::{Beside, COLUMNS, Compared, EvidenceOptions, Weighed};
 pub use features::{embed_cells, embed_cells_normalised};
 #[cfg(feature = "h5ad")]
 pub use load::load_section;
