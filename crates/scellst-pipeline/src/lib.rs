@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod baseline;
+mod baselines;
 mod bundle;
 mod device;
 mod error;
@@ -39,8 +40,10 @@ mod prepare;
 mod source;
 pub mod study;
 mod train;
+mod uncertainty;
 
 pub use baseline::{Scored, score_bags};
+pub use baselines::{Baseline, FittedBaseline};
 pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
 pub use device::parse_device;
 pub use error::PipelineError;
@@ -55,3 +58,4 @@ pub use predict::{PredictOptions, Predicted, predict};
 pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
 pub use source::SectionSource;
 pub use train::{TrainOptions, TrainOutcome, Validation, train};
+pub use uncertainty::{CellOutliers, OutlierCells, SpotIntervals};
