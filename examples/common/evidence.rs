@@ -56,7 +56,7 @@ pub fn report(s: &Sources<'_>) -> Result<Report> {
         ceiling: (!ceilings.is_empty()).then(|| Ceilings {
             genes: ceilings,
             caption: "Each gene's Pearson beside what a perfect prediction could reach with these counts (Poisson \
-                      thinning). Genes far right and low are there to be learnt; genes on the left are too faint to tell."
+                      thinning). Genes far right and low are there to be learnt; those on the left are too faint to tell."
                 .into(),
         }),
         calibration: calibration(s)?,

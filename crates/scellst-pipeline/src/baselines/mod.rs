@@ -64,8 +64,8 @@ impl Baseline {
     /// Fewer spots or features than components or neighbours are taken as they are.
     ///
     /// # Errors
-    /// [`PipelineError::Model`], [`PipelineError::Metrics`]: fewer than three spots, other numbers of spots, values that
-    /// are no numbers; [`PipelineError::Misuse`] for no component or neighbour.
+    /// [`PipelineError::Model`], [`PipelineError::Metrics`]: fewer than three spots, other numbers of spots, values
+    /// that are no numbers; [`PipelineError::Misuse`] for no component or neighbour.
     pub fn fit(self, x: ArrayView2<'_, f32>, y: ArrayView2<'_, f32>) -> Result<FittedBaseline, PipelineError> {
         if x.nrows() != y.nrows() || x.nrows() < 3 {
             let expected = if x.nrows() < 3 { "at least 3".to_owned() } else { x.nrows().to_string() };

@@ -87,6 +87,13 @@ macro_rules! named {
     };
 }
 
-named!(Learner, "learner", Self::Mil => "mil", Self::Supervised => "supervised", Self::OneHot => "onehot", Self::Ridge => "ridge");
+named!(
+    Learner,
+    "learner",
+    Self::Mil => "mil",
+    Self::Supervised => "supervised",
+    Self::OneHot => "onehot",
+    Self::Ridge => "ridge"
+);
 named!(StudyLoss, "loss", Self::Mse => "mse", Self::NbMean => "nb-mean", Self::NbTotal => "nb-total");
 named!(Level, "level", Self::Bag => "bag", Self::Cell => "cell");

@@ -46,7 +46,8 @@ fn at_y(v: f64) -> f64 {
 
 fn dot(x: f64, y: f64, radius: f64, colour: &str, title: &str) -> String {
     format!(
-        "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{colour}\" fill-opacity=\"0.65\"><title>{}</title></circle>",
+        "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{colour}\" fill-opacity=\"0.65\">\
+         <title>{}</title></circle>",
         at_x(x),
         at_y(y),
         escape(title)
@@ -75,7 +76,8 @@ fn frame(title: &str, x: &str, y: &str, body: &str) -> String {
     }
     let (middle, left) = (at_x(0.5), at_y(0.5));
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+         width=\"{width}\" height=\"{height}\" \
          role=\"img\" font-family=\"system-ui,sans-serif\" font-size=\"12\" fill=\"#333\"><title>{}</title>\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>{grid}\
          <path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"#777\" stroke-dasharray=\"5 4\"/>{body}\

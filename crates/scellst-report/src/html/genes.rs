@@ -6,7 +6,8 @@ use crate::ReportError;
 pub(super) fn table(table: &GeneTable) -> Result<String, ReportError> {
     let mut out = String::from(
         "<label class=\"filter\">Find a gene <input type=\"search\" id=\"find\" autocomplete=\"off\"></label>\
-         <div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Scores of genes\"><table id=\"genes\"><thead><tr>\
+         <div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Scores of genes\">\
+         <table id=\"genes\"><thead><tr>\
          <th scope=\"col\"><button type=\"button\">gene</button></th>",
     );
     for (name, meaning) in &table.columns {

@@ -20,7 +20,9 @@ use crate::save::{save_bytes, save_png};
 /// ```
 /// use scellst_report::{Method, Report};
 ///
-/// let method = |name: &str, pearson| Method { name: name.into(), pearson: vec![(50, pearson, None)], ..Method::default() };
+/// let method = |name: &str, pearson| {
+///     Method { name: name.into(), pearson: vec![(50, pearson, None)], ..Method::default() }
+/// };
 /// let report = Report {
 ///     title: "C5".into(),
 ///     methods: vec![method("model", 0.31), method("ridge on spot means", 0.36)],

@@ -82,8 +82,8 @@ pub struct StudyCells {
 }
 
 impl StudyCells {
-    /// Clusters embeddings (cells x features) into as many groups as the reference has types, keeps the cells nearest to
-    /// each centre, pairs clusters with types at random, gives each cell an expression and halves every cluster into
+    /// Clusters embeddings (cells x features) into as many groups as the reference has types, keeps the cells nearest
+    /// to each centre, pairs clusters with types at random, gives each cell an expression and halves every cluster into
     /// training and test.
     ///
     /// # Errors

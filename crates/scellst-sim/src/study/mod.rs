@@ -1,7 +1,7 @@
 //! The simulation study of the published method: cells whose pictures are real (or made) and whose expression is known.
 //!
-//! Embeddings of cells are clustered, each cluster is paired with a cell type of a single-cell reference, and every cell
-//! is given an expression of its type ([`Scenario`]). Spots are sums of cells that are drawn with replacement. A model
+//! Embeddings of cells are clustered, each cluster is paired with a cell type of a single-cell reference, and every
+//! cell is given an expression of its type ([`Scenario`]). Spots are sums of cells that are drawn with replacement. A model
 //! that sees the spots only can then be scored at single cells (figure 2 of sCellST, Chadoutaud et al. 2026).
 //!
 //! Beyond the published study, what goes wrong between a slide and its spots can be put in: [`Degradation`].
