@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod baseline;
+mod baselines;
 mod bundle;
 mod cohort;
 mod context;
@@ -31,6 +32,7 @@ mod device;
 mod error;
 #[cfg(feature = "h5ad")]
 mod evaluate;
+mod evidence;
 mod features;
 #[cfg(feature = "h5ad")]
 mod load;
@@ -38,9 +40,12 @@ mod observe;
 mod predict;
 mod prepare;
 mod source;
+pub mod study;
 mod train;
+mod uncertainty;
 
 pub use baseline::{Scored, score_bags};
+pub use baselines::{Baseline, FittedBaseline};
 pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
 pub use cohort::Cohort;
 pub use context::ContextSpec;
@@ -48,6 +53,7 @@ pub use device::parse_device;
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]
 pub use evaluate::{EvaluateOptions, Evaluation, Pooling, evaluate};
+pub use evidence::{Beside, COLUMNS, Compared, EvidenceOptions, Weighed};
 pub use features::{embed_cells, embed_cells_normalised};
 #[cfg(feature = "h5ad")]
 pub use load::load_section;
@@ -56,3 +62,4 @@ pub use predict::{PredictOptions, Predicted, predict};
 pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
 pub use source::SectionSource;
 pub use train::{TrainOptions, TrainOutcome, Validation, train};
+pub use uncertainty::{CellOutliers, OutlierCells, SpotIntervals};
