@@ -12,7 +12,7 @@ use scellst::cells::{StainMethod, StainTarget};
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::TrainConfig;
 use scellst::pipeline::{
-    Cohort, ContextSpec, Observer, PrepareOptions, PreparedSection, SectionSource, TrainOptions, Validation,
+    Cohort, ContextSpec, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions, Validation,
     load_section, parse_device, prepare, train,
 };
 
@@ -232,10 +232,11 @@ fn main() -> ExitCode {
         console.note(&format!("best of {} epochs: {}, loss {:.5}", t.history.len(), t.best_epoch, t.best_loss));
         console.note(&format!("mean Pearson on {kind}:"));
         outcome.scores.iter().for_each(|s| console.note(&format!("  {s}")));
-        if let [model, ridge] = outcome.scores.as_slice()
-            && model.pearson.last().zip(ridge.pearson.last()).is_some_and(|(m, r)| m.1 < r.1)
-        {
-            console.note("  the ridge does better than the model over all genes");
+        let over_all = |s: &Scored| s.pearson.last().map(|p| p.1);
+        if let Some((model, others)) = outcome.scores.split_first() {
+            for other in others.iter().filter(|other| over_all(other) > over_all(model)) {
+                console.note(&format!("  {} does better than the model over all genes", other.name));
+            }
         }
         console.note(&format!("{} in {:.0} s", args.out.display(), begin.elapsed().as_secs_f64()));
         Ok(())

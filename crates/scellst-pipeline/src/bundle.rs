@@ -9,7 +9,7 @@ use scellst_model::{MilModel, ModelShape, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
-use crate::{ContextSpec, PipelineError, Scored};
+use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
@@ -31,9 +31,13 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// | `model.json` | the [`Manifest`] |
 /// | `model.safetensors` | the network: [`MilModel::tensors`] |
 /// | `encoder.safetensors` | the encoder's weights, if it has any |
+/// | `conformal.json` | the [`SpotIntervals`], if enough bags validated |
+/// | `outlier.safetensors` | the [`CellOutliers`], if enough cells trained |
 pub struct Bundle {
     manifest: Manifest,
     model: MilModel,
+    intervals: Option<SpotIntervals>,
+    outliers: Option<CellOutliers>,
     /// Where it was read from.
     folder: Option<PathBuf>,
 }
@@ -167,7 +171,22 @@ impl Manifest {
 impl Bundle {
     /// From its parts.
     pub(crate) fn new(manifest: Manifest, model: MilModel) -> Self {
-        Self { manifest, model, folder: None }
+        Self { manifest, model, intervals: None, outliers: None, folder: None }
+    }
+
+    /// With what says how far to trust it.
+    pub(crate) fn with_uncertainty(self, intervals: Option<SpotIntervals>, outliers: Option<CellOutliers>) -> Self {
+        Self { intervals, outliers, ..self }
+    }
+
+    /// How far predictions of spots were off on bags that trained nothing.
+    pub fn intervals(&self) -> Option<&SpotIntervals> {
+        self.intervals.as_ref()
+    }
+
+    /// What tells cells that are unlike those trained on.
+    pub fn outliers(&self) -> Option<&CellOutliers> {
+        self.outliers.as_ref()
     }
 
     /// What is known of the model.
@@ -252,6 +271,12 @@ impl Bundle {
         if let Some(weights) = encoder_weights {
             std::fs::copy(weights, fresh.path().join(ENCODER_WEIGHTS)).map_err(PipelineError::io("copy", weights))?;
         }
+        if let Some(intervals) = &self.intervals {
+            write(SpotIntervals::FILE, &intervals.to_json()?)?;
+        }
+        if let Some(outliers) = &self.outliers {
+            write(CellOutliers::FILE, &outliers.to_bytes()?)?;
+        }
         extra.iter().try_for_each(|(name, bytes)| write(name, bytes))?;
         if exists {
             std::fs::remove_dir_all(folder).map_err(PipelineError::io("replace", folder))?;
@@ -300,7 +325,21 @@ impl Bundle {
             PipelineError::Description { path: weights, problem: format!("not a safetensors file: {e}") }
         })?;
         let model = MilModel::from_tensors(manifest.shape.clone(), &tensors, device)?;
-        Ok(Self { manifest, model, folder: Some(folder.to_owned()) })
+        let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        let intervals = there(SpotIntervals::FILE).map(|path| SpotIntervals::read(&path)).transpose()?;
+        let outliers = match there(CellOutliers::FILE) {
+            Some(path) => {
+                let outliers = CellOutliers::read(&path)?;
+                if outliers.dim() != manifest.encoder.dim {
+                    let (found, expected) = (outliers.dim(), manifest.encoder.dim);
+                    let problem = format!("made for {found} features, the encoder gives {expected}");
+                    return Err(PipelineError::Description { path, problem });
+                }
+                Some(outliers)
+            }
+            None => None,
+        };
+        Ok(Self { manifest, model, intervals, outliers, folder: Some(folder.to_owned()) })
     }
 }
 

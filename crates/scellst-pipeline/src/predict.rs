@@ -1,7 +1,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use scellst_cells::{Cells, Normaliser};
 use scellst_embed::Encoder;
 use scellst_slide::Slide;
@@ -97,14 +97,25 @@ impl Predicted<'_> {
         observer: &dyn Observer,
         mut take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
+        self.for_each_features(observer, |range, features| take(range, self.expression(features.view())?))
+    }
+
+    fn for_each_features(
+        &self,
+        observer: &dyn Observer,
+        take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
         observer.stage("predicting");
         let cells: Vec<u32> = (0..self.cells.len() as u32).collect();
-        self.seen()
-            .for_each_block(&cells, BLOCK, observer, |range, features| take(range, self.expression(features.view())?))
+        self.seen().for_each_block(&cells, BLOCK, observer, take)
     }
 
     /// Writes `pred.h5ad`: one row a cell, one column a gene, `obsm['spatial']` in level-0 pixels, areas and scores in
     /// `obs`, `var['train_variance']`, provenance in `uns['scellst']`. Whole or not at all.
+    ///
+    /// Where the bundle says how far to trust it: `obs['ood_distance']` (how unlike the training cells a cell looks),
+    /// `obs['abstain']` (too unlike), and `var['spot_interval90_lower']` and `_upper`, to be added to a spot's mean
+    /// prediction for an interval that held 90 % of the validation spots. None is known for single cells.
     ///
     /// # Errors
     /// As [`Predicted::rows`]; [`PipelineError::H5`].
@@ -142,7 +153,7 @@ impl Predicted<'_> {
             var_names: &manifest.genes,
             spatial: self.cells.centroids(),
             obs,
-            var: vec![("train_variance".to_owned(), Column::F64(manifest.train_variance.clone()))],
+            var: self.var_columns()?,
             uns: serde_json::json!({ "scellst": {
                 "created_by": concat!("scellst ", env!("CARGO_PKG_VERSION")),
                 "unit": "log1p of counts per 10,000, predicted from H&E, not measured",
@@ -161,8 +172,42 @@ impl Predicted<'_> {
             }}),
         };
         let mut writer = PredictionWriter::create(path, &header, None)?;
-        self.for_each_block(observer, |_, values| Ok(writer.write_rows(values.view())?))?;
+        let outliers = self.bundle.outliers();
+        let mut distances = Vec::new();
+        self.for_each_features(observer, |_, features| {
+            if let Some(outliers) = outliers {
+                let own = features.slice_axis(Axis(1), (..outliers.dim()).into());
+                distances.extend(outliers.distances(own)?);
+            }
+            Ok(writer.write_rows(self.expression(features.view())?.view())?)
+        })?;
+        if let Some(outliers) = outliers {
+            let judged = outliers.judge(distances)?;
+            let flagged = 100.0 * judged.summary.flagged_share.unwrap_or(0.0);
+            observer.note(&format!("{flagged:.1} % of the cells look unlike those trained on (obs['abstain'])"));
+            writer.add_uns("scellst_outliers", &serde_json::to_value(judged.summary).unwrap_or_default())?;
+            writer.add_obs("ood_distance", &Column::F32(judged.distance))?;
+            writer.add_obs("abstain", &Column::Bool(judged.abstain))?;
+        }
         Ok(writer.finish()?)
+    }
+
+    /// What the genes' columns say: their variance, and how far to go down and up from a spot's prediction to hold 90 %
+    /// of spots.
+    #[cfg(feature = "h5ad")]
+    fn var_columns(&self) -> Result<Vec<(String, scellst_h5::Column)>, PipelineError> {
+        use scellst_h5::Column;
+
+        let manifest = self.bundle.manifest();
+        let mut columns = vec![("train_variance".to_owned(), Column::F64(manifest.train_variance.clone()))];
+        if let Some(intervals) = self.bundle.intervals() {
+            let zero = Array2::zeros((1, manifest.genes.len()));
+            let (low, high) = intervals.apply(0.9, zero.view())?;
+            for (name, offsets) in [("spot_interval90_lower", low), ("spot_interval90_upper", high)] {
+                columns.push((name.to_owned(), Column::F32(offsets.into_iter().collect())));
+            }
+        }
+        Ok(columns)
     }
 }
 
