@@ -219,7 +219,7 @@ fn main() -> ExitCode {
             genes: args.genes.clone(),
             scaling: args.scaling,
             validation,
-            standardise: !(args.raw_features || args.feature_scaling == FeatureScaling::None),
+            standardise: args.feature_scaling == FeatureScaling::Training && !args.raw_features,
             strict: args.strict,
             train: TrainConfig {
                 learning_rate: args.learning_rate,
