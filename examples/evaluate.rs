@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use scellst::pipeline::{Bundle, EvaluateOptions, Evaluation, EvidenceOptions, Pooling, evaluate, parse_device};
+use scellst::pipeline::{
+    Bundle, EvaluateOptions, Evaluation, EvidenceOptions, Observer, Pooling, evaluate, parse_device,
+};
 use scellst::types::MicronsPerPixel;
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -21,11 +21,14 @@
 //! predicted.write_h5ad("pred.h5ad".as_ref(), &Quiet)?;
 //! # Ok::<(), scellst_pipeline::PipelineError>(())
 //! ```
-#![forbid(unsafe_code)]
+// `ndarray::s!`, which the tests use, allows what is forbidden.
+#![cfg_attr(not(test), forbid(unsafe_code))]
 
 mod baseline;
 mod baselines;
 mod bundle;
+mod cohort;
+mod context;
 mod device;
 mod error;
 #[cfg(feature = "h5ad")]
@@ -45,6 +48,8 @@ mod uncertainty;
 pub use baseline::{Scored, score_bags};
 pub use baselines::{Baseline, FittedBaseline};
 pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
+pub use cohort::Cohort;
+pub use context::ContextSpec;
 pub use device::parse_device;
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]
