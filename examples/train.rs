@@ -71,8 +71,12 @@ struct Args {
     /// Labels scaled per slide, over all slides (global), or not (none)
     #[arg(long, default_value = "slide")]
     scaling: Scaling,
-    /// Give the features to the network as the encoder made them, as the published code does
-    #[arg(long)]
+    /// Features to mean 0 and deviation 1: of each slide over its own cells (slide), over the training cells (training),
+    /// or as the encoder made them (none), as the published code does
+    #[arg(long, value_name = "slide|training|none", default_value = "training")]
+    feature_scaling: FeatureScaling,
+    /// The same as --feature-scaling none
+    #[arg(long, conflicts_with = "feature_scaling")]
     raw_features: bool,
     /// Bring the stain of every slide to that of the first section: macenko, vahadane or reinhard
     #[arg(long, value_name = "METHOD")]
@@ -91,6 +95,14 @@ struct Args {
     out: PathBuf,
     #[command(flatten)]
     common: common::Common,
+}
+
+/// What features are standardised over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FeatureScaling {
+    Slide,
+    Training,
+    None,
 }
 
 /// What is held out together.
@@ -188,7 +200,9 @@ fn main() -> ExitCode {
             (Some(method), Some(first)) => Some(StainTarget::of_slide(&first.open_slide()?, method)?),
             _ => None,
         };
-        let prepared_as = PrepareOptions { filter, stain, context: args.context.clone(), ..PrepareOptions::default() };
+        let slide_scale = args.feature_scaling == FeatureScaling::Slide;
+        let context = args.context.clone();
+        let prepared_as = PrepareOptions { filter, stain, slide_scale, context, ..PrepareOptions::default() };
         let mut sections = Vec::new();
         for source in &sources {
             let section = prepare(load_section(source)?, &prepared_as, encoder.as_ref(), &console)
@@ -205,7 +219,7 @@ fn main() -> ExitCode {
             genes: args.genes.clone(),
             scaling: args.scaling,
             validation,
-            standardise: !args.raw_features,
+            standardise: !(args.raw_features || args.feature_scaling == FeatureScaling::None),
             strict: args.strict,
             train: TrainConfig {
                 learning_rate: args.learning_rate,

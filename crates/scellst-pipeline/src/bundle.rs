@@ -16,7 +16,7 @@ const FORMAT: &str = "scellst-model";
 const VERSION: u32 = 1;
 /// Of bundles that say `stain`, which programs of version 1 would pass over.
 const WITH_STAIN: u32 = 2;
-/// Of bundles that say `context`.
+/// Of bundles that say `context` or `slide_scale`.
 const WITH_CONTEXT: u32 = 3;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -64,6 +64,9 @@ pub struct Manifest {
     /// What the stain of every slide is brought to before that; absent if crops are as the slide is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain: Option<StainTarget>,
+    /// Whether the features of each slide are standardised over its own cells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slide_scale: bool,
     /// The neighbourhood that they are seen in; absent if a cell is seen alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextSpec>,

@@ -3,7 +3,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use scellst_bags::Context;
 use scellst_cells::{CropSpec, Normaliser};
 use scellst_embed::Encoder;
@@ -11,12 +11,13 @@ use scellst_slide::Slide;
 use scellst_types::{Level0, Micron, MicronsPerPixel, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::{Observer, PipelineError, embed_cells_normalised};
+use crate::{Observer, PipelineError, SlideScale, embed_cells_normalised};
 
-/// The neighbourhood that a cell is seen in: beside its own features the mean features of all cells within some radii
-/// of it, itself among them.
+/// The neighbourhood that a cell is seen in: beside its own features those of all cells within some radii of it, itself
+/// among them.
 ///
-/// Its features are then `(1 + radii) x dim`: its own, then the means, the smallest radius first. A cell keeps a
+/// Its features are then, `(2 + radii) x dim + radii` of them: its own; their means within each radius, the smallest
+/// first; their standard deviations within the largest; for each radius log1p of the number of cells. A cell keeps a
 /// prediction of its own; what it sees makes spots near each other more alike, so that a random split flatters more
 /// (see [`scellst_bags::check_leakage`]).
 ///
@@ -24,7 +25,7 @@ use crate::{Observer, PipelineError, embed_cells_normalised};
 /// use scellst_pipeline::ContextSpec;
 ///
 /// let context: ContextSpec = "50,100,200".parse()?;
-/// assert_eq!((context.width(512), context.largest_um()), (2048, 200.0));
+/// assert_eq!((context.width(512), context.largest_um()), (2563, 200.0));
 /// # Ok::<(), scellst_pipeline::PipelineError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ impl ContextSpec {
 
     /// Number of features of a cell whose own are `dim`.
     pub fn width(&self, dim: usize) -> usize {
-        dim * (1 + self.radii_um.len())
+        dim * (2 + self.radii_um.len()) + self.radii_um.len()
     }
 }
 
@@ -110,6 +111,8 @@ pub(crate) struct SlideCells<'a> {
     pub(crate) crop: &'a CropSpec,
     pub(crate) stain: Option<&'a Normaliser>,
     pub(crate) encoder: &'a dyn Encoder,
+    /// What the slide's features are standardised by, if they are.
+    pub(crate) scale: Option<&'a SlideScale>,
     pub(crate) context: Option<&'a ContextSpec>,
 }
 
@@ -117,7 +120,7 @@ pub(crate) struct SlideCells<'a> {
 const BLOCK: usize = 16_384;
 
 impl SlideCells<'_> {
-    /// Features of these cells, in their order: `(cells, dim)`, with context `(cells, (1 + radii) x dim)`.
+    /// Features of these cells, in their order: `(cells, dim)`, with context as many as [`ContextSpec::width`] says.
     pub(crate) fn features(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         let dim = self.encoder.dim();
         let mut all = Array2::zeros((cells.len(), self.context.map_or(dim, |context| context.width(dim))));
@@ -172,7 +175,19 @@ impl SlideCells<'_> {
 
     fn embed(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         let places: Vec<_> = cells.iter().map(|&cell| self.places[cell as usize]).collect();
-        embed_cells_normalised(self.slide, &places, self.crop, self.stain, self.encoder, observer)
+        let mut features = embed_cells_normalised(self.slide, &places, self.crop, self.stain, self.encoder, observer)?;
+        if let Some(scale) = self.scale {
+            scale.apply(&mut features);
+        }
+        Ok(features)
+    }
+
+    /// What to standardise the features of this slide by, from an even sample of its cells.
+    pub(crate) fn measure_scale(&self, observer: &dyn Observer) -> Result<SlideScale, PipelineError> {
+        observer.stage("measuring the slide's features");
+        let step = self.places.len().div_ceil(SlideScale::SAMPLE).max(1);
+        let sample: Vec<u32> = (0..self.places.len() as u32).step_by(step).collect();
+        Ok(SlideScale::of(SlideCells { scale: None, ..*self }.embed(&sample, observer)?.view()))
     }
 
     /// Own features and means around, of cells whose neighbours all lie in `needed`.
@@ -203,12 +218,18 @@ impl SlideCells<'_> {
             row.slice_axis_mut(Axis(0), (..dim).into()).assign(&features.row(row_of[cell]));
         }
         let (near, centres) = (um(&around), um(cells));
+        let radii = context.radii_um().len();
         for block in Context::new(&near, features.view(), &centres, context.radii_um())? {
             for (at, &centre) in block.centres.iter().enumerate() {
-                for radius in 0..context.radii_um().len() {
-                    let columns = (1 + radius) * dim..(2 + radius) * dim;
-                    let mut row = out.row_mut(centre as usize);
-                    row.slice_axis_mut(Axis(0), columns.into()).assign(&block.mean(at, radius));
+                let mut row = out.row_mut(centre as usize);
+                let mut part = |number: usize, values: ArrayView1<'_, f32>| {
+                    let columns = number * dim..(number + 1) * dim;
+                    row.slice_axis_mut(Axis(0), columns.into()).assign(&values);
+                };
+                (0..radii).for_each(|radius| part(1 + radius, block.mean(at, radius)));
+                part(1 + radii, block.spread(at, radii - 1));
+                for radius in 0..radii {
+                    row[(2 + radii) * dim + radius] = (block.counts[(at, radius)] as f32).ln_1p();
                 }
             }
         }
@@ -332,6 +353,7 @@ mod tests {
             crop: &crop,
             stain: None,
             encoder: &encoder,
+            scale: None,
             context: Some(&context),
         };
         let own = crate::embed_cells(&slide, &places, &crop, &encoder, &Quiet).unwrap();
@@ -343,13 +365,33 @@ mod tests {
             assert_eq!(row.slice_axis(Axis(0), (..dim).into()), own.row(cell as usize));
             for (r, radius) in [20.0, 75.0].into_iter().enumerate() {
                 let near: Vec<usize> = (0..240).filter(|&j| mpp.to_micron(places[j]).distance(at) <= radius).collect();
+                let n = near.len() as f64;
+                assert_eq!(row[4 * dim + r], (near.len() as f32).ln_1p());
                 for k in 0..dim {
-                    let mean = near.iter().map(|&j| f64::from(own[(j, k)])).sum::<f64>() / near.len() as f64;
+                    let mean = near.iter().map(|&j| f64::from(own[(j, k)])).sum::<f64>() / n;
                     let ours = f64::from(row[(1 + r) * dim + k]);
                     assert!((ours - mean).abs() < 1e-4 * (1.0 + mean.abs()), "cell {cell}, {radius} um, {k}");
+                    if r == 1 {
+                        let variance = near.iter().map(|&j| (f64::from(own[(j, k)]) - mean).powi(2)).sum::<f64>() / n;
+                        let ours = f64::from(row[3 * dim + k]);
+                        assert!((ours - variance.sqrt()).abs() < 1e-3 * (1.0 + mean.abs()), "cell {cell}, spread {k}");
+                    }
                 }
             }
         }
+        // Standardised: each slide's own features have mean 0 and deviation 1.
+        let scale = seen.measure_scale(&Quiet).unwrap();
+        let scaled = SlideCells { scale: Some(&scale), context: None, ..seen };
+        let all: Vec<u32> = (0..240).collect();
+        let of_slide = scaled.features(&all, &Quiet).unwrap();
+        for (k, column) in of_slide.columns().into_iter().enumerate() {
+            assert!(column.mean().unwrap().abs() < 1e-3, "{k}");
+            let deviation = column.std(0.0);
+            assert!((deviation - 1.0).abs() < 1e-2 || deviation < 1e-3, "{k}: {deviation}");
+        }
+        let mut back = of_slide;
+        scale.undo(back.view_mut());
+        assert!(back.iter().zip(&own).all(|(a, b)| (a - b).abs() < 1e-3 * (1.0 + b.abs())));
         // The same from small blocks, each cell embedded once.
         let counting = Counting(std::sync::Mutex::new(0));
         let mut blocks = Vec::new();

@@ -8,7 +8,7 @@ use scellst_slide::Slide;
 
 use crate::context::SlideCells;
 use crate::prepare::find_cells;
-use crate::{Bundle, Observer, PipelineError};
+use crate::{Bundle, Observer, PipelineError, SlideScale};
 
 /// Cells that are cropped, embedded and predicted at a time: what memory depends on.
 const BLOCK: usize = 16_384;
@@ -28,6 +28,8 @@ pub struct Predicted<'a> {
     cells: Cells,
     /// Where the model was trained on normalised crops.
     stain: Option<Normaliser>,
+    /// Where features are standardised a slide at a time.
+    scale: Option<SlideScale>,
 }
 
 /// Finds the cells of a slide (or takes the given ones) and makes ready to predict them. Needs no transcriptomics.
@@ -47,7 +49,11 @@ pub fn predict<'a>(
     let cells = find_cells(slide, cells, &bundle.manifest().detect, observer)?;
     observer.note(&format!("{} cells", cells.len()));
     let stain = bundle.manifest().stain.as_ref().map(|target| target.normaliser(slide)).transpose()?;
-    Ok(Predicted { bundle, slide, encoder, cells, stain })
+    let mut predicted = Predicted { bundle, slide, encoder, cells, stain, scale: None };
+    if bundle.manifest().slide_scale {
+        predicted.scale = Some(predicted.seen().measure_scale(observer)?);
+    }
+    Ok(predicted)
 }
 
 impl Predicted<'_> {
@@ -81,6 +87,7 @@ impl Predicted<'_> {
             crop: &manifest.crop,
             stain: self.stain.as_ref(),
             encoder: self.encoder.as_ref(),
+            scale: self.scale.as_ref(),
             context: manifest.context.as_ref(),
         }
     }
@@ -176,8 +183,12 @@ impl Predicted<'_> {
         let mut distances = Vec::new();
         self.for_each_features(observer, |_, features| {
             if let Some(outliers) = outliers {
-                let own = features.slice_axis(Axis(1), (..outliers.dim()).into());
-                distances.extend(outliers.distances(own)?);
+                let mut own = features.slice_axis(Axis(1), (..outliers.dim()).into()).to_owned();
+                // What standardising takes away is what makes a slide unlike others.
+                if let Some(scale) = &self.scale {
+                    scale.undo(own.view_mut());
+                }
+                distances.extend(outliers.distances(own.view())?);
             }
             Ok(writer.write_rows(self.expression(features.view())?.view())?)
         })?;

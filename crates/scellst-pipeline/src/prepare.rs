@@ -9,7 +9,7 @@ use scellst_slide::Slide;
 use scellst_types::{Level0, MicronsPerPixel, Point, SectionId, SpotShape};
 
 use crate::context::SlideCells;
-use crate::{ContextSpec, Observer, PipelineError};
+use crate::{ContextSpec, Observer, PipelineError, SlideScale};
 
 /// A section in memory: its slide is open, its counts are read.
 pub struct LoadedSection {
@@ -40,6 +40,8 @@ pub struct PrepareOptions {
     pub crop: CropSpec,
     /// What the stain of every slide is brought to before crops are embedded; `None`: crops are as the slide is.
     pub stain: Option<StainTarget>,
+    /// Whether the features of each slide are standardised over its own cells, see [`SlideScale`].
+    pub slide_scale: bool,
     /// The neighbourhood that a cell is seen in; `None`: a cell alone.
     pub context: Option<ContextSpec>,
 }
@@ -74,6 +76,8 @@ pub struct PreparedSection {
     pub qc: Qc,
     /// Features of the cells in bags, bag after bag `(bags.n_cells(), dim)`; with their context, if one was asked for.
     pub features: Array2<f32>,
+    /// What they were standardised by, if they were.
+    pub scale: Option<SlideScale>,
 }
 
 impl PreparedSection {
@@ -116,14 +120,17 @@ pub fn prepare(
     let (bags, qc) = assign_to(&um(cells.centroids()), &areas)?;
     observer.note(&format!("{}: {qc}", section.id));
     let stain = options.stain.as_ref().map(|target| target.normaliser(&section.slide)).transpose()?;
-    let seen = SlideCells {
+    let mut seen = SlideCells {
         slide: &section.slide,
         places: cells.centroids(),
         crop: &options.crop,
         stain: stain.as_ref(),
         encoder,
+        scale: None,
         context: options.context.as_ref(),
     };
+    let scale = options.slide_scale.then(|| seen.measure_scale(observer)).transpose()?;
+    seen.scale = scale.as_ref();
     let features = seen.features(bags.cells(), observer)?;
     Ok(PreparedSection {
         id: section.id,
@@ -140,6 +147,7 @@ pub fn prepare(
         bags,
         qc,
         features,
+        scale,
     })
 }
 

@@ -141,7 +141,7 @@ pub fn train(
     let held_bags = bag_predictions(&model, &held)?;
     let dim = encoder.dim();
     let (ridge, scores) = compare(&fit, &held, held_bags.view(), dim, &genes, &variance)?;
-    let outliers = outliers(fit.features(), dim, options.train.seed)?;
+    let outliers = outliers(training_sections, dim, options.train.seed)?;
     let intervals = {
         let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
         let (mut predicted, mut measured) = (held_bags, held.labels().to_owned());
@@ -151,7 +151,8 @@ pub fn train(
         }
         intervals(predicted.view(), measured.view(), &genes, &of, options.validation)?
     };
-    let (format, version) = Manifest::header(prepared.stain.is_some(), prepared.context.is_some());
+    let (format, version) =
+        Manifest::header(prepared.stain.is_some(), prepared.context.is_some() || prepared.slide_scale);
     let manifest = Manifest {
         format,
         version,
@@ -160,6 +161,7 @@ pub fn train(
         encoder: encoder.spec().clone(),
         crop: prepared.crop.clone(),
         stain: prepared.stain.clone(),
+        slide_scale: prepared.slide_scale,
         context: prepared.context.clone(),
         detect: prepared.detect.clone(),
         filter: prepared.filter.clone(),
@@ -272,13 +274,26 @@ fn compare(
     Ok((Some(ridge), scores))
 }
 
-/// What tells cells that look unlike the training bags' by their own features; nothing from too few cells.
-fn outliers(features: ArrayView2<'_, f32>, dim: usize, seed: u64) -> Result<Option<CellOutliers>, PipelineError> {
+/// What tells cells that look unlike those in the bags of the training sections, by their own features as the encoder
+/// gave them; nothing from too few cells.
+fn outliers(sections: &[PreparedSection], dim: usize, seed: u64) -> Result<Option<CellOutliers>, PipelineError> {
     const FEWEST_CELLS: usize = 200;
-    if features.nrows() < FEWEST_CELLS {
+    let cells = sections.iter().map(|section| section.features.nrows()).sum();
+    if cells < FEWEST_CELLS {
         return Ok(None);
     }
-    CellOutliers::fit(features.slice_axis(Axis(1), (..dim).into()), seed).map(Some)
+    let mut own = Array2::zeros((cells, dim));
+    let mut start = 0;
+    for section in sections {
+        let end = start + section.features.nrows();
+        let mut part = own.slice_axis_mut(Axis(0), (start..end).into());
+        part.assign(&section.features.slice_axis(Axis(1), (..dim).into()));
+        if let Some(scale) = &section.scale {
+            scale.undo(part);
+        }
+        start = end;
+    }
+    CellOutliers::fit(own.view(), seed).map(Some)
 }
 
 /// Intervals from log-normalised predictions and measurements of the validation bags; nothing from too few.
