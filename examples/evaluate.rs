@@ -161,6 +161,7 @@ fn main() -> ExitCode {
                 weighed: &weighed,
                 beside: &beside,
                 genes: &if args.map_genes.is_empty() { best(&result, 3) } else { args.map_genes.clone() },
+                mpp: args.mpp,
                 spots: matches!(args.level, Level::Spot),
             })?;
             report.save(path)?;

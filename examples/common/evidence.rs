@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use scellst::cells::{Cell, Cells, CropSpec, crops};
-use scellst::h5::{Matrix, read_h5ad, read_matrix};
-use scellst::pipeline::{Beside, Bundle, COLUMNS, Evaluation, SpotIntervals, Weighed};
+use scellst::h5::{Matrix, read_h5ad, read_matrix, read_uns_number};
+use scellst::pipeline::{Beside, Bundle, COLUMNS, Evaluation, Scored, SpotIntervals, Weighed};
 use scellst::report::{
     Calibration, Ceilings, Gallery, GeneMap, GeneTable, MapOptions, MapRow, Method, Number, OverlayOptions, Picture,
     Report, RgbImage, detection_overlay, gene_panels,
@@ -24,6 +24,8 @@ pub struct Sources<'a> {
     pub beside: &'a [(String, Beside)],
     /// Genes to draw.
     pub genes: &'a [String],
+    /// um per level-0 pixel; else what the prediction was made with.
+    pub mpp: Option<f64>,
     /// Whether the truth's rows are spots.
     pub spots: bool,
 }
@@ -69,9 +71,13 @@ pub fn report(s: &Sources<'_>) -> Result<Report> {
     }
     let values = read_matrix(s.pred, Some(s.genes))?;
     let places = values.spatial.clone().context("the prediction has no obsm['spatial']")?;
-    let slide = s.slide.map(Slide::open).transpose()?;
+    let mpp = match s.mpp {
+        Some(mpp) => Some(mpp),
+        None => read_uns_number(s.pred, &["scellst", "mpp_x"])?,
+    };
+    let slide = s.slide.map(|path| super::open_slide(path, mpp)).transpose()?;
     if s.spots {
-        report.maps = maps(s, slide.as_ref(), &values, &places)?;
+        report.maps = maps(s, slide.as_ref(), mpp, &values, &places)?;
     }
     if let Some(slide) = &slide {
         let mut cells = Cells::new();
@@ -94,6 +100,18 @@ fn warnings(s: &Sources<'_>) -> Vec<String> {
     if !s.evaluation.missing_genes.is_empty() {
         let n = s.evaluation.missing_genes.len();
         all.push(format!("{n} predicted genes are not in the truth and are in no score."));
+    }
+    let trained = s.bundle.map_or(&[][..], |(_, bundle)| &bundle.manifest().training.scores);
+    if let [model, others @ ..] = trained {
+        let last = |scored: &Scored| scored.pearson.last().map_or(0.0, |p| p.1);
+        for other in others.iter().filter(|other| last(other) > last(model)) {
+            let (theirs, ours) = (last(other), last(model));
+            all.push(format!(
+                "When it was trained, {} did better than the model on the bags held out: mean Pearson {theirs:.3} \
+                 against {ours:.3}.",
+                other.name
+            ));
+        }
     }
     if s.evaluation.summary.constant > 0 {
         all.push(format!(
@@ -157,11 +175,16 @@ fn calibration(s: &Sources<'_>) -> Result<Option<Calibration>> {
     Ok(Some(Calibration { points, caption }))
 }
 
-fn maps(s: &Sources<'_>, slide: Option<&Slide>, values: &Matrix, cells: &[Point<Level0>]) -> Result<Vec<MapRow>> {
+fn maps(
+    s: &Sources<'_>,
+    slide: Option<&Slide>,
+    mpp: Option<f64>,
+    values: &Matrix,
+    cells: &[Point<Level0>],
+) -> Result<Vec<MapRow>> {
     let measured = read_h5ad(s.truth)?;
     let expression = measured.expression.log_normalised(s.genes)?;
     let background = slide.map(|slide| slide.thumbnail(1200)).transpose()?;
-    let mpp = scellst::h5::read_uns_number(s.pred, &["scellst", "mpp_x"])?;
     let options = MapOptions { mpp, panel_px: 560 };
     let compared = &s.evaluation.compared;
     let row = |(at, gene): (usize, &String)| {

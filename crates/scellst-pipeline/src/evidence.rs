@@ -276,7 +276,7 @@ impl Weighed {
 
     /// The values of [`COLUMNS`] but the first, gene by gene.
     pub fn rows<'a>(&'a self, variance: &'a [f64]) -> impl Iterator<Item = (&'a str, Vec<Option<f64>>)> {
-        self.genes.iter().enumerate().map(|(at, e)| {
+        self.genes.iter().enumerate().map(move |(at, e)| {
             let (a, moran) = (&self.scores.agreements[at], self.morans_i[at]);
             let interval = |f: fn(Interval) -> f64| e.correlation.map(f);
             let values = vec![
