@@ -24,6 +24,7 @@ mod config;
 mod data;
 mod engine;
 mod error;
+mod import;
 mod input;
 mod network;
 mod ridge;
