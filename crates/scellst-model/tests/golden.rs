@@ -50,12 +50,12 @@ fn model(g: &Golden, loss: Loss) -> MilModel {
     MilModel::from_tensors(shape, &tensors, &Device::Cpu).unwrap()
 }
 
-/// Relative to the largest of the tensor: PyTorch's are f64, ours sums of f32.
+/// Relative to the value or a tenth of the tensor's largest: PyTorch's are f64, ours sums of f32 with both signs.
 fn close(what: &str, found: &[f32], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let size = expected.iter().fold(0f64, |m, v| m.max(v.abs()));
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        assert!((f64::from(*f) - e).abs() <= 1e-5 * e.abs().max(0.01 * size), "{what} {i}: {f} against {e}");
+        assert!((f64::from(*f) - e).abs() <= 1e-5 * e.abs().max(0.1 * size), "{what} {i}: {f} against {e}");
     }
 }
 

@@ -66,7 +66,9 @@ fn taken_up_at_any_step_it_ends_in_the_same_bits() {
             let stop = (k * 7919 + 3) % steps;
             let mut first = model(loss);
             let mut trainer = Trainer::new(&mut first, &data, &fit, &validation, &config).unwrap();
-            (0..stop).for_each(|_| drop(trainer.step().unwrap()));
+            for _ in 0..stop {
+                trainer.step().unwrap();
+            }
             trainer.save(&path).unwrap();
             drop(trainer);
             // Into a model of other weights: all comes from the checkpoint.
@@ -129,7 +131,9 @@ fn damaged_checkpoints_and_those_of_other_trainings_are_refused() {
     let path = folder.path().join("c.safetensors");
     let mut m = model(Loss::Mse);
     let mut trainer = Trainer::new(&mut m, &data, &fit, &validation, &config).unwrap();
-    (0..9).for_each(|_| drop(trainer.step().unwrap()));
+    for _ in 0..9 {
+        trainer.step().unwrap();
+    }
     trainer.save(&path).unwrap();
     drop(trainer);
     let bytes = std::fs::read(&path).unwrap();

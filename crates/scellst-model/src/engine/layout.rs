@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use scellst_kernels::cpu::panels::{LANES, from_rows, padded, panels, to_rows};
+use scellst_kernels::cpu::panels::{LANES, from_rows, padded, to_rows};
 
 use crate::ModelShape;
 
@@ -122,11 +122,6 @@ impl Layout {
         }
         tasks.reverse();
         tasks
-    }
-
-    /// Panels over a layer's inputs.
-    pub fn input_panels(&self, layer: usize) -> usize {
-        panels(self.layers[layer].inputs)
     }
 }
 

@@ -139,6 +139,7 @@ impl Trainer<'_> {
         let possible = found.steps < steps
             && found.all_steps == (found.epochs * steps + found.steps) as u64
             && found.best_epoch <= found.epochs
+            && found.best_loss.is_some() == (found.best_epoch > 0)
             && found.history.len() == found.epochs;
         match possible {
             true => Ok(()),

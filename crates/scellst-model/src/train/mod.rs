@@ -28,10 +28,10 @@ pub struct Epoch {
     pub best: bool,
     /// At the last step.
     #[serde(default)]
-    pub learning_rate: f64,
+    pub learning_rate: f32,
     /// The longest gradient of a step, before any clipping.
     #[serde(default)]
-    pub gradient_norm: f64,
+    pub gradient_norm: f32,
 }
 
 /// What came of a training.

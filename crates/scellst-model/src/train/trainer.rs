@@ -39,14 +39,30 @@ pub(super) struct Position {
     /// Steps of all.
     pub all_steps: u64,
     /// Sum of the current epoch's losses.
+    #[serde(with = "bits")]
     pub loss_sum: f64,
     /// Longest gradient of the current epoch.
+    #[serde(with = "bits")]
     pub longest: f64,
     /// Loss of the first step of all.
-    pub first_loss: Option<f64>,
+    pub first_loss: Option<f32>,
     pub best_epoch: usize,
-    pub best_loss: f32,
+    /// Of that epoch, once there is one.
+    pub best_loss: Option<f32>,
     pub history: Vec<Epoch>,
+}
+
+/// f64 as its bits: decimal numbers in JSON may come back one unit in the last place off.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(x: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(x.to_bits())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        Ok(f64::from_bits(u64::deserialize(from)?))
+    }
 }
 
 pub(super) enum Backend {
@@ -85,7 +101,7 @@ impl<'a> Trainer<'a> {
             longest: 0.0,
             first_loss: None,
             best_epoch: 0,
-            best_loss: f32::INFINITY,
+            best_loss: None,
             history: Vec::new(),
         };
         let (fit, validation, config) = (fit.to_vec(), validation.to_vec(), config.clone());
@@ -128,7 +144,7 @@ impl<'a> Trainer<'a> {
         // Another seed for each step of each training.
         let seed = self.config.seed.wrapping_mul(0x1_0000_0001).wrapping_add(all);
         let loss = self.loss(range.clone(), Some(seed), true)?;
-        let first = *self.position.first_loss.get_or_insert(loss);
+        let first = f64::from(*self.position.first_loss.get_or_insert(loss as f32));
         if !loss.is_finite() || loss > EXPLODED * first.max(1e-6) {
             return Err(self.diverged(epoch, self.position.steps + 1, loss, &self.order[range].to_vec()));
         }
@@ -155,7 +171,7 @@ impl<'a> Trainer<'a> {
         if at.steps < parts { Ok(None) } else { self.end_epoch(rate).map(Some) }
     }
 
-    fn end_epoch(&mut self, learning_rate: f64) -> Result<Epoch, ModelError> {
+    fn end_epoch(&mut self, rate: f64) -> Result<Epoch, ModelError> {
         let parts = self.steps_per_epoch();
         let train_loss = (self.position.loss_sum / parts as f64) as f32;
         let epoch = self.position.epochs + 1;
@@ -163,13 +179,14 @@ impl<'a> Trainer<'a> {
         if !validation_loss.is_finite() {
             return Err(self.diverged(epoch, parts, validation_loss.into(), &self.validation.clone()));
         }
-        let best = validation_loss < self.position.best_loss;
+        let best = self.position.best_loss.is_none_or(|b| validation_loss < b);
         if best {
             let [weights, ..] = self.state()?;
             self.best = Some(weights);
-            (self.position.best_loss, self.position.best_epoch) = (validation_loss, epoch);
+            (self.position.best_loss, self.position.best_epoch) = (Some(validation_loss), epoch);
         }
-        let gradient_norm = self.position.longest;
+        let gradient_norm = self.position.longest as f32;
+        let learning_rate = rate as f32;
         let record = Epoch { epoch, train_loss, validation_loss, best, learning_rate, gradient_norm };
         let at = &mut self.position;
         at.history.push(record);
@@ -182,12 +199,12 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`ModelError::Config`] before the end of the first epoch.
     pub fn finish(self) -> Result<Training, ModelError> {
-        let Some(best) = self.best else {
+        let (Some(best), Some(best_loss)) = (self.best, self.position.best_loss) else {
             let setting = "the number of epochs";
             return Err(ModelError::Config { setting, expected: "at least 1", found: "0".into() });
         };
         self.model.set_values(&best)?;
-        let Position { history, best_epoch, best_loss, .. } = self.position;
+        let Position { history, best_epoch, .. } = self.position;
         Ok(Training { history, best_epoch, best_loss })
     }
 
