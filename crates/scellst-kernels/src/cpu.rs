@@ -1,4 +1,25 @@
-//! What the CPU versions share: typed access to storage, and the real numbers that they are written for.
+//! The CPU's side: what the custom ops share (typed access to storage, the real numbers that they are written for), and
+//! the parts of a training engine without tensors, on panels of 32 columns, fused and vectorised by [`pulp`].
+//!
+//! | module | what |
+//! |---|---|
+//! | [`panels`] | the layout |
+//! | [`product`] | the three products of a linear layer |
+//! | [`hidden`] | bias, LeakyReLU, dropout and back |
+//! | [`head`] | softplus, bag means, loss and back in one pass |
+//! | [`loss`] | squared error and likelihoods of counts with gradients |
+//! | [`adamw`] | the optimiser |
+//! | [`math`] | exponentials, logarithms, log-gamma and digamma |
+//!
+//! Sums run in a fixed order; what is split over threads is for the caller to decide, and does not change a bit.
+
+pub mod adamw;
+pub mod head;
+pub mod hidden;
+pub mod loss;
+pub mod math;
+pub mod panels;
+pub mod product;
 
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 

@@ -11,6 +11,8 @@
 //! | [`softplus_segment_mean`] | the two above without keeping the cells x genes matrix | yes |
 //! | [`bias_leaky_relu_dropout`] | the tail of a hidden layer in one pass | yes |
 //!
+//! [`cpu`] has the parts of a training engine for the CPU, without tensors: products, activations, losses, optimiser.
+//!
 //! The CPU versions here are the specification. On other devices the same functions are composed of
 //! candle's own operations, with the same dropout mask.
 //!
@@ -26,12 +28,13 @@
 #![forbid(unsafe_code)]
 
 mod activation;
-mod cpu;
+pub mod cpu;
 mod offsets;
 mod random;
 mod segment;
 
 pub use activation::{ActivationSpec, bias_leaky_relu_dropout, softplus};
+pub use cpu::loss::Loss;
 pub use offsets::{KernelError, Offsets};
 pub use random::Dropout;
 pub use segment::{segment_mean, softplus_segment_mean};

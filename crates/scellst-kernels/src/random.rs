@@ -25,11 +25,29 @@ impl Dropout {
     pub fn factor(&self, index: u64) -> f32 {
         // A draw of 24 bits, so that it compares exactly as f32.
         let draw = (mix(self.seed ^ mix(index)) >> 40) as f32 / (1u32 << 24) as f32;
-        if draw < self.probability { 0.0 } else { 1.0 / (1.0 - self.probability) }
+        if draw < self.probability { 0.0 } else { self.scale() }
+    }
+
+    /// What a kept element is multiplied with.
+    pub fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.probability)
+    }
+
+    /// Multiplies elements with [`factor`](Self::factor)s from the one of index `first` on.
+    #[inline(always)]
+    pub(crate) fn apply(&self, first: u64, elements: &mut [f32; 32]) {
+        let scale = self.scale();
+        // Draws are whole numbers of 24 bits: as many of them are below the probability as below this.
+        let dropped = (f64::from(self.probability) * f64::from(1u32 << 24)).ceil() as u64;
+        for (i, x) in (first..).zip(elements) {
+            let kept = mix(self.seed ^ mix(i)) >> 40 >= dropped;
+            *x = if kept { *x * scale } else { 0.0 };
+        }
     }
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators").
+#[inline(always)]
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -57,6 +75,19 @@ mod tests {
         let (a, b) = (Dropout::new(0.5, 1).unwrap(), Dropout::new(0.5, 2).unwrap());
         let same = (0..100_000).filter(|&i| a.factor(i) == b.factor(i)).count() as f64 / 1e5;
         assert!((same - 0.5).abs() < 0.01, "{same}");
+    }
+
+    #[test]
+    fn rows_are_multiplied_by_the_same_factors() {
+        for p in [0.0, 0.1, 0.3, 0.5, 0.999] {
+            let d = Dropout::new(p, 99).unwrap();
+            for first in [0, 7, 1 << 40, 123_456_789] {
+                let mut x = [2.0; 32];
+                d.apply(first, &mut x);
+                let expected: Vec<f32> = (first..first + 32).map(|i| 2.0 * d.factor(i)).collect();
+                assert_eq!(x, expected[..]);
+            }
+        }
     }
 
     #[test]
