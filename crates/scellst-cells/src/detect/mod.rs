@@ -1,12 +1,18 @@
+mod bits;
 mod config;
+mod distance;
 mod field;
 mod flood;
 mod grid;
-mod mask;
+mod local;
+mod object;
 mod outline;
+mod parts;
 mod stain;
 mod threshold;
 mod tile;
+mod wide;
+mod window;
 
 use image::RgbImage;
 use rayon::prelude::*;
@@ -20,8 +26,11 @@ pub use config::DetectConfig;
 pub(crate) use outline::trace;
 pub use stain::hed;
 
-use grid::{Grid, Window};
-use tile::{Found, Recipe};
+use field::Gaussian;
+use grid::Grid;
+use object::Found;
+use tile::Recipe;
+use window::Window;
 
 /// Cells this far from the tissue's mask still count, um: the mask's pixels are coarse.
 const TISSUE_MARGIN_UM: f64 = 20.0;
@@ -87,10 +96,10 @@ impl Detector<'_> {
         let grid = Grid::new(self.plane, (step.0 / self.down.0, step.1 / self.down.1));
         let to_level0 = |x: f64, y: f64| Point::<Level0>::new(x * step.0, y * step.1);
 
-        let sigma = config.smooth_um / working;
+        let smooth = Gaussian::new(config.smooth_um / working);
         let slide_threshold = match config.threshold {
             Some(t) => Some(t),
-            None => threshold::estimate(&grid, sigma, field::gaussian_radius(sigma), self.tissue.as_ref(), &to_level0)?,
+            None => threshold::estimate(&grid, &smooth, self.tissue.as_ref(), &to_level0)?,
         };
         let Some(slide_threshold) = slide_threshold else {
             log::warn!("no tissue found, so no cells");
