@@ -272,7 +272,8 @@ mod tests {
         // The discs' outlines cross at x = 28.2.
         let change = (18..37).find(|&x| label(x, 20) == small).unwrap();
         assert!((27..=31).contains(&change), "parted at {change}");
-        let reached = (0..40).flat_map(|y| (0..60).map(move |x| (x, y))).all(|(x, y)| mask.get(x, y) == (label(x, y) > 0));
+        let reached =
+            (0..40).flat_map(|y| (0..60).map(move |x| (x, y))).all(|(x, y)| mask.get(x, y) == (label(x, y) > 0));
         assert!(reached);
     }
 

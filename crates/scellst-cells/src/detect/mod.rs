@@ -129,6 +129,7 @@ impl Detector<'_> {
         let mut found: Vec<Found> = found.into_iter().flatten().collect();
         drop_coloured(&mut found, |f| f.brownness, config.max_brown, "brown");
         drop_coloured(&mut found, |f| f.inkiness, config.max_ink, "ink");
+        drop_faint(&mut found, config.min_rise);
         let square = |v: f64| (v * working / ORDER_UM) as u32;
         found.sort_by(|a, b| {
             let key = |f: &Found| (square(f.y), square(f.x));
@@ -212,11 +213,26 @@ fn drop_coloured(found: &mut Vec<Found>, ratio: impl Fn(&Found) -> f32, most: f3
     if found.len() < ENOUGH {
         return;
     }
-    let mut ratios: Vec<f32> = found.iter().map(&ratio).collect();
-    let middle = ratios.len() / 2;
-    let (_, median, _) = ratios.select_nth_unstable_by(middle, f32::total_cmp);
-    let limit = *median * most;
+    let limit = median(found, &ratio) * most;
     let before = found.len();
     found.retain(|f| ratio(f) <= limit);
     log::debug!("{} of {before} dropped as {what}: ratio above {limit}", before - found.len());
+}
+
+/// Drops what is hardly darker than its surroundings, for the stain of the slide's nuclei.
+fn drop_faint(found: &mut Vec<Found>, least: f32) {
+    if found.len() < ENOUGH || least <= 0.0 {
+        return;
+    }
+    let limit = median(found, |f| f.stain) * least;
+    let before = found.len();
+    found.retain(|f| f.score * f.stain >= limit);
+    log::debug!("{} of {before} dropped as faint: rise under {limit}", before - found.len());
+}
+
+/// Of at least one.
+fn median(found: &[Found], value: impl Fn(&Found) -> f32) -> f32 {
+    let mut values: Vec<f32> = found.iter().map(value).collect();
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }

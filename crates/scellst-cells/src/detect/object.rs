@@ -13,6 +13,8 @@ pub(crate) struct Found {
     pub(crate) y: f64,
     pub(crate) area_um2: f32,
     pub(crate) score: f32,
+    /// Mean haematoxylin inside.
+    pub(crate) stain: f32,
     /// Blue light taken away over red light taken away.
     pub(crate) brownness: f32,
     /// Red light taken away over green light taken away.
@@ -58,7 +60,7 @@ impl Objects<'_> {
             if !within(x, &core.x) || !within(y, &core.y) {
                 continue;
             }
-            let score = self.contrast(&object, label, threshold);
+            let (score, stain) = self.contrast(&object, label, threshold);
             if score < config.min_score {
                 continue;
             }
@@ -68,6 +70,7 @@ impl Objects<'_> {
                 y,
                 area_um2,
                 score,
+                stain,
                 brownness: ratio(blue, red),
                 inkiness: ratio(red, green),
                 outline: self.outline(&object, label),
@@ -127,8 +130,9 @@ impl Objects<'_> {
     }
 
     /// How far the stain inside stands out: (inside - around) / inside, 0 to 1. "Around" is what belongs to no nucleus
-    /// within [`RING`] pixels of the bounding box, or the threshold where there is hardly any such place.
-    fn contrast(&self, object: &Object, label: u32, threshold: f32) -> f32 {
+    /// within [`RING`] pixels of the bounding box, or the threshold where there is hardly any such place. And the mean
+    /// inside.
+    fn contrast(&self, object: &Object, label: u32, threshold: f32) -> (f32, f32) {
         let (mut inside, mut around, mut places) = (0.0f64, 0.0f64, 0u32);
         let whole = &self.regions.window;
         let grow = |r: &std::ops::Range<usize>, all: &std::ops::Range<usize>| {
@@ -148,7 +152,8 @@ impl Objects<'_> {
         }
         let inside = inside / f64::from(object.count.max(1));
         let around = if places >= object.count / 4 { around / f64::from(places.max(1)) } else { f64::from(threshold) };
-        if inside > 0.0 { ((inside - around) / inside).clamp(0.0, 1.0) as f32 } else { 0.0 }
+        let score = if inside > 0.0 { ((inside - around) / inside).clamp(0.0, 1.0) as f32 } else { 0.0 };
+        (score, inside as f32)
     }
 
     fn outline(&self, object: &Object, label: u32) -> Vec<[f64; 2]> {

@@ -64,7 +64,8 @@ impl<'a> Recipe<'a> {
             weight,
             least: config.least_share * threshold,
         };
-        let (smooth, distance_smooth) = (Gaussian::new(px(config.smooth_um)), Gaussian::new(px(config.distance_smooth_um)));
+        let (smooth, distance_smooth) =
+            (Gaussian::new(px(config.smooth_um)), Gaussian::new(px(config.distance_smooth_um)));
         let stain_smooth = Gaussian::new(px(config.stain_smooth_um));
         let distance_cap = whole(RELIEF_CAP_UM_F64.min(config.max_radius_um)).clamp(1, MOST);
         let flood = Flood::new(max_radius, px(config.seed_distance_um));
