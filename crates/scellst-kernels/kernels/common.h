@@ -45,10 +45,18 @@ SHARED_FN bool wins(float a, u32 row_a, float b, u32 row_b) {
   return a > b || (a == b && row_a < row_b);
 }
 
-// log(a / b) given difference = a - b, exact to f32 for a near b too. a, b > 0.
-SHARED_FN float log_ratio(float a, float b, float difference) {
-  const float u = difference / b;
+// log(a / b) of positive numbers given d = a - b: to f32's own precision where they are near each other too.
+SHARED_FN float log_ratio(float a, float b, float d) {
+  const float u = d / b;
   return u > -0.5f && u < 1.0f ? log_1p(u) : log_of(a) - log_of(b);
+}
+
+// log(a / b) - d / b, which is small where d is.
+SHARED_FN float log_ratio_rest(float a, float b, float d) {
+  const float u = d / b;
+  if (u > -0.1f && u < 0.1f)
+    return -u * u * (0.5f - u * (1.0f / 3.0f - u * (0.25f - u * (0.2f - u * (1.0f / 6.0f - u * (1.0f / 7.0f))))));
+  return log_ratio(a, b, d) - u;
 }
 
 // log(1 + exp(beta x)) / beta; x itself above beta x of 20 (as PyTorch's nn.Softplus).
@@ -89,7 +97,7 @@ SHARED_FN float stirling_rest(float z) {
 SHARED_FN float digamma_rest(float z) {
   float rest = 0.0f;
   while (z < 8.0f) {
-    rest += log_1p(1.0f / z) - 1.0f / z;
+    rest += log_ratio_rest(z + 1.0f, z, 1.0f);
     z += 1.0f;
   }
   const float r = 1.0f / z, s = r * r;
@@ -99,32 +107,36 @@ SHARED_FN float digamma_rest(float z) {
 // Added to means and dispersions, so that a mean of 0 has a logarithm.
 #define NB_SMALL 1e-8f
 
-// Minus the log-likelihood of `count` under a negative binomial of `mean` and dispersion `theta`:
-// lgamma by Stirling's formula, its large terms cancelled on paper.
+// a log(a / b) - d for d = a - b: the deviance of Loader (2000), "Fast and accurate computation of binomial
+// probabilities".
+SHARED_FN float deviance(float a, float b, float d) {
+  const float u = d / b;
+  return u > -0.1f && u < 0.1f ? a * log_ratio_rest(a, b, d) + d * u : a * log_ratio(a, b, d) - d;
+}
+
+// Minus the log-likelihood of `count` under a negative binomial of `mean` and dispersion `theta`: log-gammas by
+// Stirling's formula, the large terms cancelled on paper, for the likelihood of a count of a million is of the size of 10.
 SHARED_FN float negative_binomial_loss(float mean, float theta, float count) {
   const float m = mean + NB_SMALL, t = theta + NB_SMALL;
-  const float n = count + t, total = m + t;
-  float l = n * log_ratio(n, total, count - m) + 0.5f * (log_of(t) - log_of(n)) + stirling_rest(n) - stirling_rest(t);
-  // log of mean^count / count!, with Stirling's formula at count + 1; log(2 pi) / 2 = 0.91893853.
-  if (count > 0.0f) {
-    const float next = count + 1.0f;
-    l += count * log_ratio(m, next, m - next) - 0.5f * log_of(next) + 1.0f - 0.9189385332f - stirling_rest(next);
-  } else {
-    l += count * 0.0f;  // 0, or no number
-  }
-  return -l;
+  const float n = count + t, total = m + theta, d = count - m;
+  if (!(count > 0.0f)) return t * log_1p(m / t) - count * 0.0f;  // no number for a count that is none
+  // n log(n / total) + count log(m / count): by the deviances where theta is large, else by what theta changes.
+  const float logs = t < m ? theta * log_ratio(n, total, count - mean) +
+                                 count * log_1p((NB_SMALL * m - theta * d) / (total * count))
+                           : deviance(n, total, d) - deviance(count, m, d);
+  const float roots = -0.5f * (log_of(n) - log_of(t) + log_of(count)) - 0.9189385332f;  // log(2 pi) / 2
+  return -(logs + roots + (stirling_rest(n) - stirling_rest(t)) - stirling_rest(count));
 }
 
 // Its derivative by the mean.
 SHARED_FN float negative_binomial_by_mean(float mean, float theta, float count) {
-  const float m = mean + NB_SMALL, t = theta + NB_SMALL;
-  return -(t * (count - m)) / (m * (m + t));
+  const float m = mean + NB_SMALL;
+  return theta * (m - count) / (m * (m + theta));
 }
 
 // Its derivative by log(theta).
 SHARED_FN float negative_binomial_by_log_theta(float mean, float theta, float count) {
   const float m = mean + NB_SMALL, t = theta + NB_SMALL;
-  const float n = count + t, total = m + t;
-  const float d = log_ratio(n, total, count - m) - (count - m) / total + digamma_rest(n) - digamma_rest(t);
-  return -theta * d;
+  const float n = count + t, total = m + theta;
+  return -theta * (log_ratio_rest(n, total, count - m) + (digamma_rest(n) - digamma_rest(t)));
 }

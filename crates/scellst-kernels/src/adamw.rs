@@ -174,7 +174,7 @@ pub(crate) struct Step {
 
 impl Step {
     /// Its arguments are the gradient, the weights, both moments; the latter three change.
-    #[cfg(any(feature = "cuda", feature = "metal", test))]
+    #[cfg_attr(not(any(feature = "cuda", feature = "metal")), allow(dead_code))]
     pub fn plan(&self, n: usize) -> Result<Plan> {
         let plan = Plan::elements("adamw", n)?.u64(n as u64).f32(self.beta1).f32(self.beta2);
         Ok(plan.f32(self.keep).f32(self.step).f32(self.root).f32(self.epsilon))

@@ -52,7 +52,8 @@ fn typed<T: CudaDType + DeviceRepr>(
     // SAFETY: the kernel writes every element (above); an array of nothing is never read.
     let mut out = unsafe { device.alloc::<T>(n.max(1)) }?;
     if !plan.is_empty() {
-        let views: Vec<CudaView<'_, T>> = inputs.iter().zip(layouts).map(|(s, l)| view(plan, s, l)).collect::<Result<_>>()?;
+        let views: Vec<CudaView<'_, T>> =
+            inputs.iter().zip(layouts).map(|(s, l)| view(plan, s, l)).collect::<Result<_>>()?;
         let offsets = offsets.map(|o| o.on(&Device::Cuda(device.clone()))).transpose()?;
         let offsets = offsets.as_ref().map(|t| t.storage_and_layout().0);
         let offsets: Option<&CudaSlice<u32>> = match offsets.as_deref() {

@@ -21,10 +21,13 @@ pub(crate) trait Operation: Send + Sync + 'static {
     /// The values of the result.
     fn cpu<T: Real>(&self, inputs: &[&[T]], shapes: &[&Shape]) -> Result<Vec<T>>;
 
+    // (Without a GPU's feature only the tests ask for the next two.)
     /// What a GPU does for it; it writes every element of the result.
+    #[cfg_attr(not(any(feature = "cuda", feature = "metal")), allow(dead_code))]
     fn plan(&self, shapes: &[&Shape]) -> Result<Plan>;
 
     /// The bags that the kernel works on.
+    #[cfg_attr(not(any(feature = "cuda", feature = "metal")), allow(dead_code))]
     fn offsets(&self) -> Option<&Offsets> {
         None
     }
@@ -110,7 +113,11 @@ fn run_cpu<O: Operation>(op: &O, storages: &[&CpuStorage], layouts: &[&Layout]) 
         CpuStorage::F32(_) => typed::<f32, O>(op, storages, layouts, &shapes)?,
         CpuStorage::F64(_) => typed::<f64, O>(op, storages, layouts, &shapes)?,
         other => {
-            bail!("{} wants f32 or f64 on the CPU, found {:?}", op.name(), candle_core::backend::BackendStorage::dtype(other))
+            bail!(
+                "{} wants f32 or f64 on the CPU, found {:?}",
+                op.name(),
+                candle_core::backend::BackendStorage::dtype(other)
+            )
         }
     };
     #[cfg(test)]

@@ -7,21 +7,21 @@ const SMALL: f64 = 1e-8;
 /// `mean + mean^2 / theta`).
 pub(crate) fn negative_binomial(mean: f64, theta: f64, count: f64) -> f64 {
     let (m, t) = (mean + SMALL, theta + SMALL);
-    let total = (t + m).ln();
+    let total = (theta + m).ln();
     let gammas = libm::lgamma(count + t) - libm::lgamma(t) - libm::lgamma(count + 1.0);
     -(theta * (t.ln() - total) + count * (m.ln() - total) + gammas)
 }
 
 /// Its derivative by the mean.
 pub(crate) fn negative_binomial_by_mean(mean: f64, theta: f64, count: f64) -> f64 {
-    let (m, t) = (mean + SMALL, theta + SMALL);
-    (theta + count) / (t + m) - count / m
+    let m = mean + SMALL;
+    (theta + count) / (theta + m) - count / m
 }
 
 /// Its derivative by `log(theta)`.
 pub(crate) fn negative_binomial_by_log_theta(mean: f64, theta: f64, count: f64) -> f64 {
     let (m, t) = (mean + SMALL, theta + SMALL);
-    let logs = (t / (t + m)).ln() + theta / t - (theta + count) / (t + m);
+    let logs = (t / (theta + m)).ln() + theta / t - (theta + count) / (theta + m);
     -theta * (logs + digamma(count + t) - digamma(t))
 }
 
@@ -45,7 +45,9 @@ mod tests {
     #[test]
     fn digamma_at_known_places() {
         const EULER: f64 = 0.577_215_664_901_532_9;
-        for (x, y) in [(1.0, -EULER), (2.0, 1.0 - EULER), (0.5, -EULER - 2.0 * 2f64.ln()), (10.0, 2.251_752_589_066_721)] {
+        for (x, y) in
+            [(1.0, -EULER), (2.0, 1.0 - EULER), (0.5, -EULER - 2.0 * 2f64.ln()), (10.0, 2.251_752_589_066_721)]
+        {
             assert!((digamma(x) - y).abs() < 1e-13, "{x}: {}", digamma(x));
         }
         // Far out it is log(x) - 1 / 2x.

@@ -59,7 +59,10 @@ pub(super) fn losses(bags: usize, genes: usize) -> Result<()> {
     let scale = [0.0, 1e-6, 0.3, 1.0, 5.0, 40.0, 900.0, 2.5e4, 1.7e6];
     let shape = (bags, genes);
     let at = |seed: usize| (0..bags * genes).map(move |i| scale[(i * 7 + i / 11 + seed) % scale.len()]);
-    let count = Tensor::from_iter(at(0).zip(numbers(bags * genes, 2)).map(|(s, u)| (s * (1.0 + 0.5 * u)).round()), &Device::Cpu)?;
+    let count = Tensor::from_iter(
+        at(0).zip(numbers(bags * genes, 2)).map(|(s, u)| (s * (1.0 + 0.5 * u)).round()),
+        &Device::Cpu,
+    )?;
     // Near the count, and anywhere.
     let mean = at(0).zip(at(3)).enumerate().map(|(i, (near, far))| if i % 3 > 0 { near * 1.02 } else { far });
     let mean = Var::from_tensor(&Tensor::from_iter(mean, &Device::Cpu)?.reshape(shape)?)?;
@@ -117,7 +120,8 @@ fn everything(dialect: Dialect, source: &str) {
         });
     }
     run("values that are hard", &|| {
-        let hard = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e30, -1e30, 1e-40, 0.999, 1.001, -87.0, 3.0];
+        let hard =
+            [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e30, -1e30, 1e-40, 0.999, 1.001, -87.0, 3.0];
         let hard = |i: usize| hard[(i * 5 + i / 17) % hard.len()];
         let x = Var::from_tensor(&Tensor::from_iter((0..40 * 7).map(hard), &Device::Cpu)?.reshape((40, 7))?)?;
         let offsets = offsets(&[1, 0, 12, 13, 14]);
@@ -128,14 +132,17 @@ fn everything(dialect: Dialect, source: &str) {
         activations(&x)
     });
     run("ties", &|| {
-        let x = Var::from_tensor(&Tensor::from_iter((0..60 * 3).map(|i| (i / 13 % 3) as f32), &Device::Cpu)?.reshape((60, 3))?)?;
+        let x = Var::from_tensor(
+            &Tensor::from_iter((0..60 * 3).map(|i| (i / 13 % 3) as f32), &Device::Cpu)?.reshape((60, 3))?,
+        )?;
         both_ways(segment_max(&x, &offsets(&[30, 0, 1, 29])))
     });
     for (bags, genes) in [(1, 1), (5, 256), (9, 257), (70, 19)] {
         run(&format!("losses of {bags} x {genes}"), &|| losses(bags, genes));
     }
     run("a loss that is no number", &|| {
-        let (mean, count) = (matrix(2, 3, 1).abs()?, Tensor::new(&[[1f32, f32::NAN, 0.0], [2.0, 0.0, 1.0]], &Device::Cpu)?);
+        let (mean, count) =
+            (matrix(2, 3, 1).abs()?, Tensor::new(&[[1f32, f32::NAN, 0.0], [2.0, 0.0, 1.0]], &Device::Cpu)?);
         let theta = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu)?;
         negative_binomial(&Var::from_tensor(&mean)?, &theta, &count).map(|_| ())
     });

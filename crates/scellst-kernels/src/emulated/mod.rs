@@ -55,7 +55,10 @@ impl Emulator {
         let name = format!("{}_{suffix}", plan.kernel);
         let mut first: Option<Vec<Vec<u8>>> = None;
         for &order in &self.orders {
-            let result = self.program.launch(&name, plan, order, arrays).map_err(|e| candle_core::Error::Msg(format!("{name}: {e}")))?;
+            let result = self
+                .program
+                .launch(&name, plan, order, arrays)
+                .map_err(|e| candle_core::Error::Msg(format!("{name}: {e}")))?;
             match &first {
                 Some(first) if *first != result => bail!("{name}: the result depends on the order of threads"),
                 Some(_) => {}

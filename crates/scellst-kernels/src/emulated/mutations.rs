@@ -11,7 +11,10 @@ fn body(emulator: &std::rc::Rc<Emulator>) -> candle_core::Result<()> {
         let offsets = Offsets::new(vec![0, 0, 1, 30, 47]).unwrap();
         let x = Tensor::from_vec(cases::numbers(47 * 33, 1), (47, 33), &Device::Cpu)?;
         cases::segments(&Var::from_tensor(&x)?, &offsets)?;
-        let ties = Tensor::from_iter((0..47 * 33).map(|i| if i % 97 == 0 { f32::NAN } else { (i / 40 % 3) as f32 }), &Device::Cpu)?;
+        let ties = Tensor::from_iter(
+            (0..47 * 33).map(|i| if i % 97 == 0 { f32::NAN } else { (i / 40 % 3) as f32 }),
+            &Device::Cpu,
+        )?;
         cases::segments(&Var::from_tensor(&ties.reshape((47, 33))?)?, &offsets)?;
         cases::activations(&Var::from_tensor(&x)?)?;
         cases::losses(3, 300)
@@ -44,7 +47,10 @@ fn broken_cuda_kernels_are_noticed() {
             ("      store(dw, r, sum);\n    }\n    __syncthreads();", "      store(dw, r, sum);\n    }"),
             ("[threadIdx.x + reach];\n    __syncthreads();", "[threadIdx.x + reach];"),
             // A barrier that part of a block misses.
-            ("  const Place p = place(offsets, columns);\n", "  const Place p = place(offsets, columns);\n  if (!p.inside) return;\n"),
+            (
+                "  const Place p = place(offsets, columns);\n",
+                "  const Place p = place(offsets, columns);\n  if (!p.inside) return;\n",
+            ),
             // Indices.
             ("tile[y][threadIdx.x]", "tile[threadIdx.x % TILE_ROWS][y]"),
             ("p.inside = p.column < columns", "p.inside = p.column <= columns"),
@@ -72,7 +78,7 @@ fn broken_metal_kernels_are_noticed() {
             (&format!("[lane.x + reach];\n    {BARRIER}"), "[lane.x + reach];"),
             ("tile[y][lane.x]", "tile[lane.x % TILE_ROWS][y]"),
             ("p.inside = p.column < columns", "p.inside = p.column <= columns"),
-            ("stirling_rest(n) - stirling_rest(t)", "stirling_rest(n)"),
+            ("(stirling_rest(n) - stirling_rest(t))", "stirling_rest(n)"),
             ("first[i] = m;", ""),
         ],
     );
@@ -98,7 +104,9 @@ fn metal_attributes_are_in_order() {
     let group = "[[threadgroup_position_in_grid]], uint3 lane [[thread_position_in_threadgroup]]";
     assert!(source::METAL.contains(&format!("#define THREADS uint3 group {group}\n")));
     for line in source::METAL.lines().filter(|l| !l.trim_start().starts_with("//")) {
-        for pointer in line.match_indices(" *").map(|(i, _)| &line[..i]).filter(|before| !before.ends_with([')', ']', '}'])) {
+        for pointer in
+            line.match_indices(" *").map(|(i, _)| &line[..i]).filter(|before| !before.ends_with([')', ']', '}']))
+        {
             let declared = ["float", "u32", "Tile", "Rows"].iter().any(|t| pointer.ends_with(t));
             let placed = ["device ", "LOCAL ", "constant "].iter().any(|space| {
                 pointer.rsplit(['(', ',']).next().is_some_and(|last| last.trim_start().starts_with(space))

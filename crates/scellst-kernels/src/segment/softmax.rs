@@ -43,7 +43,8 @@ impl Operation for SegmentSoftmax {
         let (x, columns) = (inputs[0], columns(shapes[0])?);
         Ok(each_bags_rows(&self.offsets, columns, |bag, y| {
             let x = &x[self.offsets.bag(bag).start * columns..][..y.len()];
-            let max: Vec<T> = winners(x, columns).into_iter().enumerate().map(|(c, row)| x[row * columns + c]).collect();
+            let max: Vec<T> =
+                winners(x, columns).into_iter().enumerate().map(|(c, row)| x[row * columns + c]).collect();
             let mut sum = vec![T::of(0.0); columns];
             for (y, x) in y.chunks_mut(columns.max(1)).zip(x.chunks(columns.max(1))) {
                 y.iter_mut().zip(x).zip(&max).for_each(|((y, &x), &max)| *y = (x - max).exp());
