@@ -6,6 +6,7 @@
 // - arrays end at a page that cannot be touched, so that reading or writing beyond them ends the program.
 #pragma once
 #include <math.h>
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -44,7 +46,7 @@ class Launch {
 
   void run() {
     const size_t threads = size_t(block_.x) * block_.y, blocks = size_t(grid_.x) * grid_.y;
-    stacks_.resize(threads * STACK);
+    stacks_.reset(new char[threads * STACK]);
     current_ = this;
     for (size_t i = 0; i < blocks; ++i) {
       const size_t b = order_ == DESCENDING ? blocks - 1 - i : i;
@@ -57,31 +59,45 @@ class Launch {
   static void barrier() {
     Launch &l = *current_;
     l.waiting_[l.thread_] = true;
-    swapcontext(&l.fibres_[l.thread_], &l.scheduler_);
+    if (_setjmp(l.fibres_[l.thread_].at) == 0) _longjmp(l.scheduler_, 1);
   }
 
  private:
-  static constexpr size_t STACK = 64 << 10;
+  static constexpr size_t STACK = 32 << 10;
+
+  // A thread: its stack, and where it waits once it has begun.
+  struct Fibre {
+    ucontext_t start;
+    jmp_buf at;
+    bool begun = false;
+  };
 
   static void entry() {
-    Launch &l = *current_;
-    l.body_();
-    l.done_[l.thread_] = true;
-    swapcontext(&l.fibres_[l.thread_], &l.scheduler_);
+    current_->body_();
+    _longjmp(current_->scheduler_, 1);
+  }
+
+  // Lets a thread run up to its next barrier or its end. (Jumps, for swapcontext asks the kernel each time.)
+  __attribute__((noinline)) void resume(Fibre &fibre) {
+    if (_setjmp(scheduler_) != 0) return;
+    if (fibre.begun) _longjmp(fibre.at, 1);
+    fibre.begun = true;
+    setcontext(&fibre.start);
   }
 
   void run_block(size_t threads) {
     poison_shared();
-    fibres_.assign(threads, {});
-    done_.assign(threads, false);
+    fibres_.resize(threads);
     std::vector<size_t> turns(threads);
     for (size_t t = 0; t < threads; ++t) {
       turns[t] = order_ == DESCENDING ? threads - 1 - t : t;
-      getcontext(&fibres_[t]);
-      fibres_[t].uc_stack.ss_sp = stacks_.data() + t * STACK;
-      fibres_[t].uc_stack.ss_size = STACK;
-      fibres_[t].uc_link = nullptr;
-      makecontext(&fibres_[t], entry, 0);
+      Fibre &fibre = fibres_[t];
+      fibre.begun = false;
+      getcontext(&fibre.start);
+      fibre.start.uc_stack.ss_sp = stacks_.get() + t * STACK;
+      fibre.start.uc_stack.ss_size = STACK;
+      fibre.start.uc_link = nullptr;
+      makecontext(&fibre.start, entry, 0);
     }
     for (bool running = true; running;) {  // from barrier to barrier
       waiting_.assign(threads, false);
@@ -89,7 +105,7 @@ class Launch {
       for (size_t t : turns) {
         thread_ = t;
         thread_index = {uint32_t(t % block_.x), uint32_t(t / block_.x), 0};
-        swapcontext(&scheduler_, &fibres_[t]);
+        resume(fibres_[t]);
       }
       const size_t at_barrier = std::count(waiting_.begin(), waiting_.end(), true);
       running = at_barrier > 0;
@@ -109,10 +125,10 @@ class Launch {
   Index grid_, block_;
   Order order_;
   std::function<void()> body_;
-  std::vector<char> stacks_;
-  std::vector<ucontext_t> fibres_;
-  std::vector<bool> done_, waiting_;
-  ucontext_t scheduler_;
+  std::unique_ptr<char[]> stacks_;  // not cleared: most is never touched
+  std::vector<Fibre> fibres_;
+  std::vector<bool> waiting_;
+  jmp_buf scheduler_;
   size_t thread_ = 0;
   uint64_t random_ = 1;
   static inline Launch *current_ = nullptr;
