@@ -25,16 +25,34 @@
 //! assert_eq!(segment_mean(&cells, &bags)?.to_vec2::<f32>()?, [[2., 2.], [5., 6.]]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod activation;
+mod adamw;
+mod columns;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(test)]
+mod emulated;
+mod loss;
+#[cfg(feature = "metal")]
+mod metal;
 mod offsets;
+mod operation;
+mod plan;
 mod random;
 mod segment;
+#[cfg(any(feature = "cuda", feature = "metal", test))]
+mod source;
+mod special;
 
 pub use activation::{ActivationSpec, bias_leaky_relu_dropout, softplus};
+pub use adamw::{AdamW, AdamWSettings};
 pub use cpu::loss::Loss;
+pub use loss::{negative_binomial, squared_error};
 pub use offsets::{KernelError, Offsets};
 pub use random::Dropout;
-pub use segment::{segment_mean, softplus_segment_mean};
+pub use segment::{
+    segment_max, segment_mean, segment_softmax, segment_sum, segment_weighted_sum, softplus_segment_mean,
+};
