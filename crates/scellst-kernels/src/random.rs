@@ -30,6 +30,11 @@ impl Dropout {
         if ((mix(self.seed ^ mix(index)) >> 40) as u32) < self.threshold { 0.0 } else { self.factor }
     }
 
+    /// What a kept element is multiplied with.
+    pub fn scale(&self) -> f32 {
+        self.factor
+    }
+
     /// Multiplies elements with [`factor`](Self::factor)s from the one of index `first` on.
     #[inline(always)]
     pub(crate) fn apply(&self, first: u64, elements: &mut [f32; 32]) {
