@@ -22,7 +22,7 @@ use scellst::pipeline::{
 use scellst::report::{OverlayOptions, detection_overlay, loss_curve, save_png};
 use scellst::sim::{SimConfig, SyntheticSection};
 use scellst::slide::Slide;
-use scellst::types::{Point, Rect, SectionId};
+use scellst::types::{Point, Rect};
 
 /// A newcomer's first command: makes two small sections whose every cell is known, trains on the spots of one, predicts
 /// the cells of the other from its picture alone, and compares with the truth
@@ -72,6 +72,7 @@ fn main() -> ExitCode {
             scaling: Scaling::Slide,
             validation: Validation::Random(0.2),
             standardise: true,
+            strict: false,
             // Few spots: smaller and more steps than the published 128 bags and 1e-4.
             train: TrainConfig { learning_rate: 1e-3, bags_per_step: 32, seed: args.seed, ..TrainConfig::default() },
         };
@@ -154,15 +155,8 @@ fn write_all(out: &Path, name: &str, section: &SyntheticSection, observer: &dyn 
     let cells =
         SectionParts { spatial: Some(section.cells().centroids()), library_id: name, ..SectionParts::default() };
     write_section(out.join(format!("{name}_cells.h5ad")), &expected, &cells)?;
-    let source = SectionSource {
-        id: SectionId(name.to_owned()),
-        slide: format!("{name}.tif").into(),
-        counts: format!("{name}.h5ad").into(),
-        mpp: None,
-        spot_diameter_um: Some(diameter),
-        spot_pitch_um: None,
-        cells: None,
-    };
+    let mut source = SectionSource::new(name, format!("{name}.tif"), format!("{name}.h5ad"));
+    source.spot_diameter_um = Some(diameter);
     let toml = out.join(format!("{name}.toml"));
     common::write_whole(&toml, toml::to_string(&source)?.as_bytes())?;
     Ok(SectionSource::read(&toml)?)

@@ -9,13 +9,15 @@ use scellst_model::{MilModel, ModelShape, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
-use crate::{PipelineError, Scored};
+use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
 const VERSION: u32 = 1;
 /// Of bundles that say `stain`, which programs of version 1 would pass over.
 const WITH_STAIN: u32 = 2;
+/// Of bundles that say `context` or `slide_scale`.
+const WITH_CONTEXT: u32 = 3;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
 const ENCODER_WEIGHTS: &str = "encoder.safetensors";
@@ -29,9 +31,13 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// | `model.json` | the [`Manifest`] |
 /// | `model.safetensors` | the network: [`MilModel::tensors`] |
 /// | `encoder.safetensors` | the encoder's weights, if it has any |
+/// | `conformal.json` | the [`SpotIntervals`], if enough bags validated |
+/// | `outlier.safetensors` | the [`CellOutliers`], if enough cells trained |
 pub struct Bundle {
     manifest: Manifest,
     model: MilModel,
+    intervals: Option<SpotIntervals>,
+    outliers: Option<CellOutliers>,
     /// Where it was read from.
     folder: Option<PathBuf>,
 }
@@ -58,6 +64,12 @@ pub struct Manifest {
     /// What the stain of every slide is brought to before that; absent if crops are as the slide is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain: Option<StainTarget>,
+    /// Whether the features of each slide are standardised over its own cells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slide_scale: bool,
+    /// The neighbourhood that they are seen in; absent if a cell is seen alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextSpec>,
     /// What finds them.
     pub detect: DetectConfig,
     /// Which genes and spots took part in training.
@@ -103,6 +115,12 @@ pub struct TrainingRecord {
 pub struct SectionRecord {
     /// Its name.
     pub id: SectionId,
+    /// Whose tissue it is, if known.
+    #[serde(default)]
+    pub patient: Option<String>,
+    /// Which run or array it was measured with, if known.
+    #[serde(default)]
+    pub batch: Option<String>,
     /// The slide's file name.
     pub slide: String,
     /// Of the slide.
@@ -121,8 +139,13 @@ pub struct SectionRecord {
 
 impl Manifest {
     /// The two fields that say what a file is.
-    pub(crate) fn header(stain: bool) -> (String, u32) {
-        (FORMAT.to_owned(), if stain { WITH_STAIN } else { VERSION })
+    pub(crate) fn header(stain: bool, context: bool) -> (String, u32) {
+        let version = match (stain, context) {
+            (_, true) => WITH_CONTEXT,
+            (true, false) => WITH_STAIN,
+            (false, false) => VERSION,
+        };
+        (FORMAT.to_owned(), version)
     }
 
     fn check(&self, path: &Path) -> Result<(), PipelineError> {
@@ -137,12 +160,12 @@ impl Manifest {
                 return Err(wrong(format!("{genes} genes but {found} {what}")));
             }
         }
-        if self.shape.input() != self.encoder.dim {
-            let (net, encoder) = (self.shape.input(), self.encoder.dim);
-            return Err(wrong(format!(
-                "the network takes {net} features, the encoder {} gives {encoder}",
-                self.encoder.name
-            )));
+        let (net, dim) = (self.shape.input(), self.encoder.dim);
+        let given = self.context.as_ref().map_or(dim, |context| context.width(dim));
+        if net != given {
+            let with = if self.context.is_some() { " with its context" } else { "" };
+            let name = &self.encoder.name;
+            return Err(wrong(format!("the network takes {net} features, the encoder {name}{with} gives {given}")));
         }
         Ok(())
     }
@@ -151,7 +174,22 @@ impl Manifest {
 impl Bundle {
     /// From its parts.
     pub(crate) fn new(manifest: Manifest, model: MilModel) -> Self {
-        Self { manifest, model, folder: None }
+        Self { manifest, model, intervals: None, outliers: None, folder: None }
+    }
+
+    /// With what says how far to trust it.
+    pub(crate) fn with_uncertainty(self, intervals: Option<SpotIntervals>, outliers: Option<CellOutliers>) -> Self {
+        Self { intervals, outliers, ..self }
+    }
+
+    /// How far predictions of spots were off on bags that trained nothing.
+    pub fn intervals(&self) -> Option<&SpotIntervals> {
+        self.intervals.as_ref()
+    }
+
+    /// What tells cells that are unlike those trained on.
+    pub fn outliers(&self) -> Option<&CellOutliers> {
+        self.outliers.as_ref()
     }
 
     /// What is known of the model.
@@ -236,6 +274,12 @@ impl Bundle {
         if let Some(weights) = encoder_weights {
             std::fs::copy(weights, fresh.path().join(ENCODER_WEIGHTS)).map_err(PipelineError::io("copy", weights))?;
         }
+        if let Some(intervals) = &self.intervals {
+            write(SpotIntervals::FILE, &intervals.to_json()?)?;
+        }
+        if let Some(outliers) = &self.outliers {
+            write(CellOutliers::FILE, &outliers.to_bytes()?)?;
+        }
         extra.iter().try_for_each(|(name, bytes)| write(name, bytes))?;
         if exists {
             std::fs::remove_dir_all(folder).map_err(PipelineError::io("replace", folder))?;
@@ -269,10 +313,10 @@ impl Bundle {
         }
         let head: Head =
             serde_json::from_slice(&bytes).map_err(|e| wrong(format!("no manifest of a model bundle: {e}")))?;
-        if head.format != FORMAT || !(VERSION..=WITH_STAIN).contains(&head.version) {
+        if head.format != FORMAT || !(VERSION..=WITH_CONTEXT).contains(&head.version) {
             return Err(PipelineError::BundleVersion {
                 path: folder.to_owned(),
-                expected: format!("{FORMAT} {VERSION} or {WITH_STAIN}"),
+                expected: format!("{FORMAT} {VERSION} to {WITH_CONTEXT}"),
                 found: format!("{} {}", head.format, head.version),
             });
         }
@@ -284,7 +328,21 @@ impl Bundle {
             PipelineError::Description { path: weights, problem: format!("not a safetensors file: {e}") }
         })?;
         let model = MilModel::from_tensors(manifest.shape.clone(), &tensors, device)?;
-        Ok(Self { manifest, model, folder: Some(folder.to_owned()) })
+        let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        let intervals = there(SpotIntervals::FILE).map(|path| SpotIntervals::read(&path)).transpose()?;
+        let outliers = match there(CellOutliers::FILE) {
+            Some(path) => {
+                let outliers = CellOutliers::read(&path)?;
+                if outliers.dim() != manifest.encoder.dim {
+                    let (found, expected) = (outliers.dim(), manifest.encoder.dim);
+                    let problem = format!("made for {found} features, the encoder gives {expected}");
+                    return Err(PipelineError::Description { path, problem });
+                }
+                Some(outliers)
+            }
+            None => None,
+        };
+        Ok(Self { manifest, model, intervals, outliers, folder: Some(folder.to_owned()) })
     }
 }
 

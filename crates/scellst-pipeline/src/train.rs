@@ -1,6 +1,8 @@
 use candle_core::Device;
-use ndarray::Array2;
-use scellst_bags::{LeakageOptions, LeakageReport, Reach, SectionBags, Split, check_leakage};
+use ndarray::{Array2, ArrayView2, Axis};
+use scellst_bags::{
+    EncoderTraining, LeakageOptions, LeakageReport, Reach, SectionBags, Split, SplitBy, SplitPlan, check_leakage,
+};
 use scellst_embed::Encoder;
 use scellst_expr::{
     Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
@@ -8,7 +10,10 @@ use scellst_expr::{
 use scellst_model::{Epoch, InputScale, MilModel, ModelShape, Ridge, TrainConfig, TrainData, Training};
 
 use crate::bundle::{Manifest, SectionRecord, TrainingRecord};
-use crate::{Bundle, Observer, PipelineError, PrepareOptions, PreparedSection, Scored, score_bags};
+use crate::{
+    Baseline, Bundle, CellOutliers, Observer, PipelineError, PrepareOptions, PreparedSection, Scored, SpotIntervals,
+    score_bags,
+};
 
 /// Which bags decide when to stop.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +22,9 @@ pub enum Validation {
     Random(f64),
     /// All spots of the last so many sections given, which train nothing and choose no gene.
     LastSections(usize),
+    /// By a rule that holds out a share: blocks with a gap, patients, sections. Held-out spots have a say in which genes
+    /// are chosen, as with [`Validation::Random`].
+    Plan(SplitPlan),
 }
 
 /// What is trained, and how.
@@ -30,6 +38,9 @@ pub struct TrainOptions {
     pub validation: Validation,
     /// Features to mean 0 and deviation 1 over the training cells first.
     pub standardise: bool,
+    /// Refuse to train if the validation bags are known to leak (see [`check_leakage`]); else it is told and kept in the
+    /// bundle.
+    pub strict: bool,
     /// Optimiser, epochs, seed.
     pub train: TrainConfig,
 }
@@ -42,14 +53,16 @@ pub struct TrainOutcome {
     pub training: Training,
     /// Model and baselines on the validation bags, the model first.
     pub scores: Vec<Scored>,
-    /// The linear baseline, on the training bags' mean features; predicts in the unit of the scaled labels.
+    /// The linear baseline, on the training bags' mean features (with their context, if there is one); predicts in the
+    /// unit of the scaled labels.
     /// `None` for fewer than three bags.
     pub ridge: Option<Ridge>,
     /// The genes with what they were chosen by.
     pub genes: Vec<GeneScore>,
 }
 
-/// Trains on prepared sections and measures model and ridge on the validation bags.
+/// Trains on prepared sections, measures model and baselines on the validation bags, and keeps with the model how far off
+/// it was there and what its cells looked like.
 ///
 /// # Errors
 /// [`PipelineError::Misuse`] if nothing is left to train on; what choosing genes and training give.
@@ -62,7 +75,7 @@ pub fn train(
     observer: &dyn Observer,
 ) -> Result<TrainOutcome, PipelineError> {
     let held = match options.validation {
-        Validation::Random(_) => 0,
+        Validation::Random(_) | Validation::Plan(_) => 0,
         Validation::LastSections(n) => n,
     };
     if sections.len() <= held {
@@ -93,20 +106,25 @@ pub fn train(
         .collect::<Result<_, _>>()?;
     let section_of: Vec<usize> = parts.iter().enumerate().flat_map(|(i, p)| vec![i; p.bags()]).collect();
     let data = TrainData::concat(parts)?;
+    let of_sections = section_bags(sections)?;
     let split = match options.validation {
         Validation::Random(share) => Split::random(data.bags(), 1.0 - share, options.train.seed)?,
         Validation::LastSections(_) => {
             Split::by_section(&section_of, &(training_sections.len()..sections.len()).collect::<Vec<_>>())?
         }
+        Validation::Plan(plan) => one_split(plan, &of_sections)?,
     };
 
-    let leakage = leakage(sections, &split)?;
+    let leakage = leakage(&of_sections, &split, prepared, encoder, options.validation)?;
     observer.note(&leakage.to_string());
+    if options.strict {
+        leakage.require_clean()?;
+    }
 
     let fit = data.subset(&split.train);
-    let shape = ModelShape::published(encoder.dim(), genes.len())?;
-    let input =
-        if options.standardise { InputScale::standardising(fit.features()) } else { InputScale::none(encoder.dim()) };
+    let width = prepared.context.as_ref().map_or(encoder.dim(), |context| context.width(encoder.dim()));
+    let shape = ModelShape::published(width, genes.len())?;
+    let input = if options.standardise { InputScale::standardising(fit.features()) } else { InputScale::none(width) };
     let mut model = MilModel::new(shape, options.train.seed, device)?.with_input(input)?;
     observer.stage("training");
     let epochs = options.train.max_epochs as u64;
@@ -118,12 +136,23 @@ pub fn train(
         scellst_model::train(&mut model, &data, &split.train, &split.validation, &options.train, &mut heard)?;
     observer.progress(epochs, epochs);
 
-    let ridge = match split.train.len() {
-        0..3 => None,
-        _ => Some(Ridge::fit(fit.bag_means().view(), fit.labels(), &Ridge::penalties())?),
+    observer.stage("baselines and uncertainty");
+    let held = data.subset(&split.validation);
+    let held_bags = bag_predictions(&model, &held)?;
+    let dim = encoder.dim();
+    let (ridge, scores) = compare(&fit, &held, held_bags.view(), dim, &genes, &variance)?;
+    let outliers = outliers(training_sections, dim, options.train.seed)?;
+    let intervals = {
+        let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
+        let (mut predicted, mut measured) = (held_bags, held.labels().to_owned());
+        undo.undo(predicted.view_mut())?;
+        for (mut row, &section) in measured.axis_iter_mut(Axis(0)).zip(&of) {
+            ranges[section as usize].undo(row.view_mut().insert_axis(Axis(0)))?;
+        }
+        intervals(predicted.view(), measured.view(), &genes, &of, options.validation)?
     };
-    let scores = score(&model, ridge.as_ref(), &data.subset(&split.validation), &genes, &variance)?;
-    let (format, version) = Manifest::header(prepared.stain.is_some());
+    let (format, version) =
+        Manifest::header(prepared.stain.is_some(), prepared.context.is_some() || prepared.slide_scale);
     let manifest = Manifest {
         format,
         version,
@@ -132,6 +161,8 @@ pub fn train(
         encoder: encoder.spec().clone(),
         crop: prepared.crop.clone(),
         stain: prepared.stain.clone(),
+        slide_scale: prepared.slide_scale,
+        context: prepared.context.clone(),
         detect: prepared.detect.clone(),
         filter: prepared.filter.clone(),
         shape: model.shape().clone(),
@@ -153,47 +184,142 @@ pub fn train(
             leakage: Some(leakage),
         },
     };
-    Ok(TrainOutcome { bundle: Bundle::new(manifest, model), training, scores, ridge, genes: gene_scores })
+    let bundle = Bundle::new(manifest, model).with_uncertainty(intervals, outliers);
+    Ok(TrainOutcome { bundle, training, scores, ridge, genes: gene_scores })
 }
 
-/// Whether what validates was seen in training, as far as sections say. It is told, not refused: validation only stops
-/// the training.
-fn leakage(sections: &[PreparedSection], split: &Split) -> Result<LeakageReport, PipelineError> {
+fn section_bags(sections: &[PreparedSection]) -> Result<Vec<SectionBags>, PipelineError> {
     let of = |section: &PreparedSection| {
         let um: Vec<_> = section.spots.centres().iter().map(|&p| section.mpp.to_micron(p)).collect();
-        SectionBags::new(section.id.clone(), &section.bags, &um, section.spots.diameter_um() / 2.0)
+        let bags = SectionBags::new(section.id.clone(), &section.bags, &um, section.spots.reach_um())?;
+        Ok(SectionBags { patient: section.patient.clone(), ..bags })
     };
-    let sections: Vec<SectionBags> = sections.iter().map(of).collect::<Result<_, _>>()?;
-    // A cell sees its crop, no more; encoders do not say yet what they were trained on.
-    let options = LeakageOptions { reach: Reach::Spot, patients_apart: false, encoder: None };
-    Ok(check_leakage(&sections, split, &options)?)
+    sections.iter().map(of).collect()
 }
 
-/// Model and ridge on held-out bags; nothing if they are too few to correlate.
-fn score(
-    model: &MilModel,
-    ridge: Option<&Ridge>,
-    held: &TrainData,
-    genes: &[String],
-    variance: &[f64],
-) -> Result<Vec<Scored>, PipelineError> {
-    if held.bags() < 3 {
-        return Ok(Vec::new());
+fn one_split(plan: SplitPlan, sections: &[SectionBags]) -> Result<Split, PipelineError> {
+    match plan.split(sections)?.as_slice() {
+        [split] => Ok(split.clone()),
+        folds => Err(PipelineError::Misuse(format!(
+            "a plan of {} folds wants as many trainings: hold out a share",
+            folds.len()
+        ))),
     }
-    let cells = model.predict_cells(held.features())?;
-    let mut bags = Array2::zeros(held.labels().dim());
-    for (i, mut row) in bags.rows_mut().into_iter().enumerate() {
-        for cell in held.bag(i) {
+}
+
+/// Whether what validates was seen in training, as far as sections say.
+fn leakage(
+    sections: &[SectionBags],
+    split: &Split,
+    prepared: &PrepareOptions,
+    encoder: &dyn Encoder,
+    validation: Validation,
+) -> Result<LeakageReport, PipelineError> {
+    let reach = prepared.context.as_ref().map_or(Reach::Spot, |context| Reach::CellContext(context.largest_um()));
+    // An encoder without weights was trained on nothing; others do not say yet on what.
+    let encoder = encoder.spec().weights.is_none().then(EncoderTraining::default);
+    // Spots at random or in blocks are of the same patients by intent.
+    let patients_apart = match validation {
+        Validation::LastSections(_) => true,
+        Validation::Random(_) => false,
+        Validation::Plan(plan) => matches!(plan.by, SplitBy::Patient | SplitBy::Section),
+    };
+    Ok(check_leakage(sections, split, &LeakageOptions { reach, patients_apart, encoder })?)
+}
+
+/// Mean prediction of each bag's cells, in the unit of the labels.
+fn bag_predictions(model: &MilModel, bags: &TrainData) -> Result<Array2<f32>, PipelineError> {
+    let cells = model.predict_cells(bags.features())?;
+    let mut means = Array2::zeros(bags.labels().dim());
+    for (i, mut row) in means.rows_mut().into_iter().enumerate() {
+        for cell in bags.bag(i) {
             row += &cells.row(cell);
         }
-        row /= held.bag(i).len() as f32;
+        row /= bags.bag(i).len() as f32;
     }
-    let mut scores = vec![score_bags("model", bags.view(), held.labels(), genes, variance)?];
-    if let Some(ridge) = ridge {
-        let linear = ridge.predict(held.bag_means().view())?;
-        scores.push(score_bags("ridge on spot means", linear.view(), held.labels(), genes, variance)?);
+    Ok(means)
+}
+
+/// Model and baselines on held-out bags, the model first; no score if they are too few to correlate.
+fn compare(
+    fit: &TrainData,
+    held: &TrainData,
+    model: ArrayView2<'_, f32>,
+    dim: usize,
+    genes: &[String],
+    variance: &[f64],
+) -> Result<(Option<Ridge>, Vec<Scored>), PipelineError> {
+    if fit.bags() < 3 {
+        return Ok((None, Vec::new()));
     }
-    Ok(scores)
+    let (seen, unseen) = (fit.bag_means(), held.bag_means());
+    let ridge = Ridge::fit(seen.view(), fit.labels(), &Ridge::penalties())?;
+    if held.bags() < 3 {
+        return Ok((Some(ridge), Vec::new()));
+    }
+    let score =
+        |name: &str, predicted: ArrayView2<'_, f32>| score_bags(name, predicted, held.labels(), genes, variance);
+    let with_context = seen.ncols() > dim;
+    let name = if with_context { "ridge on spot means with context" } else { "ridge on spot means" };
+    let mut scores = vec![score("model", model)?, score(name, ridge.predict(unseen.view())?.view())?];
+    let [own_seen, own_unseen] = [&seen, &unseen].map(|x| x.slice_axis(Axis(1), (..dim).into()));
+    for baseline in Baseline::ALL {
+        // The mean predicts the same for every spot; the ridge is there already unless it saw more than the spot.
+        if baseline == Baseline::Mean || (baseline == Baseline::Ridge && !with_context) {
+            continue;
+        }
+        let fitted = baseline.fit(own_seen, fit.labels())?;
+        scores.push(score(&baseline.to_string(), fitted.predict(own_unseen)?.view())?);
+    }
+    Ok((Some(ridge), scores))
+}
+
+/// What tells cells that look unlike those in the bags of the training sections, by their own features as the encoder
+/// gave them; nothing from too few cells.
+fn outliers(sections: &[PreparedSection], dim: usize, seed: u64) -> Result<Option<CellOutliers>, PipelineError> {
+    const FEWEST_CELLS: usize = 200;
+    let cells = sections.iter().map(|section| section.features.nrows()).sum();
+    if cells < FEWEST_CELLS {
+        return Ok(None);
+    }
+    let mut own = Array2::zeros((cells, dim));
+    let mut start = 0;
+    for section in sections {
+        let end = start + section.features.nrows();
+        let mut part = own.slice_axis_mut(Axis(0), (start..end).into());
+        part.assign(&section.features.slice_axis(Axis(1), (..dim).into()));
+        if let Some(scale) = &section.scale {
+            scale.undo(part);
+        }
+        start = end;
+    }
+    CellOutliers::fit(own.view(), seed).map(Some)
+}
+
+/// Intervals from log-normalised predictions and measurements of the validation bags; nothing from too few.
+fn intervals(
+    predicted: ArrayView2<'_, f32>,
+    measured: ArrayView2<'_, f32>,
+    genes: &[String],
+    section_of: &[u32],
+    validation: Validation,
+) -> Result<Option<SpotIntervals>, PipelineError> {
+    const FEWEST_BAGS: usize = 20;
+    if predicted.nrows() < FEWEST_BAGS {
+        return Ok(None);
+    }
+    let held = match validation {
+        Validation::LastSections(_) => "spots of held-out sections",
+        Validation::Random(_) => "spots at random of the training sections, which flatters",
+        Validation::Plan(plan) => match plan.by {
+            SplitBy::Random => "spots at random of the training sections, which flatters",
+            SplitBy::Block { .. } => "spots of held-out blocks of the training sections",
+            SplitBy::Patient => "spots of held-out patients",
+            SplitBy::Section => "spots of held-out sections",
+        },
+    };
+    let on = format!("{} {held}; the same that chose the epoch", predicted.nrows());
+    SpotIntervals::fit(predicted, measured, genes, Some(section_of), &on).map(Some)
 }
 
 impl SectionRecord {
@@ -201,6 +327,8 @@ impl SectionRecord {
         let FilterReport { genes_after, .. } = section.filter_report;
         Self {
             id: section.id.clone(),
+            patient: section.patient.clone(),
+            batch: section.batch.clone(),
             slide: section.slide.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
             mpp: section.mpp,
             cells: section.cells.len(),
