@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use scellst::cells::{CropSpec, CropStream, DetectConfig, detect};
 use scellst::embed::Encoder;
-use scellst::model::{Loss, MilModel, ModelShape, TrainConfig, TrainData, train};
+use scellst::model::{Loss, MilModel, ModelShape, TrainConfig, TrainData, Trainer};
 use scellst::pipeline::{Quiet, embed_cells, parse_device};
 use scellst::slide::{OpenOptions, Slide};
 use scellst::types::{Level0, LevelIndex, MicronsPerPixel, Point, Size};
@@ -225,9 +225,10 @@ fn training(args: &Args) -> Result<Value> {
     let device = parse_device(&args.device)?;
     let mut model = MilModel::new(ModelShape::published(args.features, args.genes)?.with_loss(loss), 0, &device)?;
     let bags: Vec<usize> = (0..BAGS).collect();
-    let config = TrainConfig { max_epochs: 1, ..TrainConfig::default() };
+    let config = TrainConfig { max_epochs: usize::MAX, patience: usize::MAX, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(&mut model, &data, &bags, &[], &config)?;
     let (rate, runs) = rate(args.seconds, || {
-        train(&mut model, &data, &bags, &[], &config, &mut |_| true)?;
+        while trainer.step()?.is_none() {}
         Ok((BAGS * CELLS) as f64)
     })?;
     Ok(
