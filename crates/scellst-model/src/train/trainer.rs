@@ -146,7 +146,8 @@ impl<'a> Trainer<'a> {
         let loss = self.loss(range.clone(), Some(seed), true)?;
         let first = f64::from(*self.position.first_loss.get_or_insert(loss as f32));
         if !loss.is_finite() || loss > EXPLODED * first.max(1e-6) {
-            return Err(self.diverged(epoch, self.position.steps + 1, loss, &self.order[range].to_vec()));
+            let bags = self.order[range].to_vec();
+            return Err(self.diverged(epoch, self.position.steps + 1, loss, &bags));
         }
         let norm = self.gradient_norm()?;
         let clip = self.config.clip_norm.filter(|c| norm > *c).map_or(1.0, |c| c / norm);
