@@ -145,7 +145,7 @@ impl<'a> Trainer<'a> {
         let seed = self.config.seed.wrapping_mul(0x1_0000_0001).wrapping_add(all);
         let loss = self.loss(range.clone(), Some(seed), true)?;
         let first = f64::from(*self.position.first_loss.get_or_insert(loss as f32));
-        if !loss.is_finite() || loss > EXPLODED * first.max(1e-6) {
+        if !loss.is_finite() || loss > EXPLODED * first.max(1e-3) {
             let bags = self.order[range].to_vec();
             return Err(self.diverged(epoch, self.position.steps + 1, loss, &bags));
         }
