@@ -139,6 +139,11 @@ impl Engine {
         Ok(Self { network, gradient, mean, square, blocks: Vec::new(), used: 0, loss })
     }
 
+    /// Parameters as row-major tensors.
+    pub fn weights(&self) -> Vec<Vec<f32>> {
+        self.network.values()
+    }
+
     /// Parameters and the optimiser's running means, as row-major tensors.
     pub fn state(&self) -> [Vec<Vec<f32>>; 3] {
         let layout = &self.network.layout;

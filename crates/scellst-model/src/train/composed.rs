@@ -125,13 +125,17 @@ impl Composed {
         Ok(())
     }
 
+    /// Parameters, row-major.
+    pub fn weights(&self) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.vars.iter().map(|v| Ok(v.flatten_all()?.to_vec1::<f32>()?)).collect()
+    }
+
     /// Parameters and running means, row-major.
     pub fn state(&self) -> Result<[Vec<Vec<f32>>; 3], ModelError> {
         let values = |of: &[Tensor]| {
             of.iter().map(|t| Ok(t.flatten_all()?.to_vec1::<f32>()?)).collect::<Result<Vec<_>, ModelError>>()
         };
-        let parameters: Vec<Tensor> = self.vars.iter().map(|v| v.as_tensor().clone()).collect();
-        Ok([values(&parameters)?, values(&self.mean)?, values(&self.square)?])
+        Ok([self.weights()?, values(&self.mean)?, values(&self.square)?])
     }
 
     /// Back to such a state.

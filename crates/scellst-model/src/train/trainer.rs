@@ -145,8 +145,9 @@ impl<'a> Trainer<'a> {
         let seed = self.config.seed.wrapping_mul(0x1_0000_0001).wrapping_add(all);
         let loss = self.loss(range.clone(), Some(seed), true)?;
         let first = f64::from(*self.position.first_loss.get_or_insert(loss as f32));
-        if !loss.is_finite() || loss > EXPLODED * first.max(1e-6) {
-            return Err(self.diverged(epoch, self.position.steps + 1, loss, &self.order[range].to_vec()));
+        if !loss.is_finite() || loss > EXPLODED * first.max(1e-3) {
+            let bags = self.order[range].to_vec();
+            return Err(self.diverged(epoch, self.position.steps + 1, loss, &bags));
         }
         let norm = self.gradient_norm()?;
         let clip = self.config.clip_norm.filter(|c| norm > *c).map_or(1.0, |c| c / norm);
@@ -181,8 +182,7 @@ impl<'a> Trainer<'a> {
         }
         let best = self.position.best_loss.is_none_or(|b| validation_loss < b);
         if best {
-            let [weights, ..] = self.state()?;
-            self.best = Some(weights);
+            self.best = Some(self.weights()?);
             (self.position.best_loss, self.position.best_epoch) = (Some(validation_loss), epoch);
         }
         let gradient_norm = self.position.longest as f32;
@@ -213,7 +213,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`ModelError::Tensor`] from the device.
     pub fn finish_with_last(self) -> Result<Training, ModelError> {
-        let [weights, ..] = self.state()?;
+        let weights = self.weights()?;
         self.model.set_values(&weights)?;
         let Position { history, epochs, .. } = self.position;
         let best_loss = history.last().map_or(f32::INFINITY, |e| e.validation_loss);
@@ -254,6 +254,14 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Parameters, row-major.
+    fn weights(&self) -> Result<Vec<Vec<f32>>, ModelError> {
+        match &self.backend {
+            Backend::Cpu(engine) => Ok(engine.weights()),
+            Backend::Tensors(composed) => composed.weights(),
+        }
+    }
+
     /// Parameters and running means.
     pub(super) fn state(&self) -> Result<[Vec<Vec<f32>>; 3], ModelError> {
         match &self.backend {
@@ -265,7 +273,7 @@ impl<'a> Trainer<'a> {
     /// What is to blame for a loss that is no number: the first tensor that is none, or the first bag.
     fn diverged(&mut self, epoch: usize, step: usize, loss: f64, bags: &[usize]) -> ModelError {
         let names = self.model.shape().parameters();
-        let broken = self.state().ok().and_then(|[weights, ..]| {
+        let broken = self.weights().ok().and_then(|weights| {
             weights.iter().zip(names).find(|(w, _)| w.iter().any(|v| !v.is_finite())).map(|(_, (name, _))| name)
         });
         let culprit = match broken {
