@@ -58,8 +58,8 @@ pub fn report(s: &Sources<'_>) -> Result<Report> {
         ceiling: (!ceilings.is_empty()).then(|| Ceilings {
             genes: ceilings,
             caption: "Each gene's Pearson beside what a perfect prediction could reach with these counts (Poisson \
-                      thinning). Genes far right and low are there to be learnt; those on the left are too faint to tell. What is below 0
-                      is drawn at 0."
+                      thinning). Genes far right and low are there to be learnt; those on the left are too faint \
+                      to tell. What is below 0 is drawn at 0."
                 .into(),
         }),
         calibration: calibration(s)?,
