@@ -58,7 +58,8 @@ pub fn report(s: &Sources<'_>) -> Result<Report> {
         ceiling: (!ceilings.is_empty()).then(|| Ceilings {
             genes: ceilings,
             caption: "Each gene's Pearson beside what a perfect prediction could reach with these counts (Poisson \
-                      thinning). Genes far right and low are there to be learnt; those on the left are too faint to tell."
+                      thinning). Genes far right and low are there to be learnt; those on the left are too faint \
+                      to tell. What is below 0 is drawn at 0."
                 .into(),
         }),
         calibration: calibration(s)?,
@@ -185,7 +186,7 @@ fn maps(
     let measured = read_h5ad(s.truth)?;
     let expression = measured.expression.log_normalised(s.genes)?;
     let background = slide.map(|slide| slide.thumbnail(1200)).transpose()?;
-    let options = MapOptions { mpp, panel_px: 560 };
+    let options = MapOptions { mpp, panel_px: 720 };
     let compared = &s.evaluation.compared;
     let row = |(at, gene): (usize, &String)| {
         let column = compared.genes.iter().position(|g| g == gene).context("a gene to draw is not compared")?;

@@ -60,8 +60,8 @@ pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
 /// # Errors
 /// As [`gene_map`], and for options out of range.
 pub fn gene_map_with(map: &GeneMap<'_>, options: &MapOptions) -> Result<RgbImage, ReportError> {
-    let panels = drawn(map, None, options)?;
     let (dot, gap) = sizes(options);
+    let panels = drawn(map, None, options, dot)?;
     let (width, height) = panels.first().map_or((1, 1), |(_, p)| p.dimensions());
     let count = panels.len() as u32;
     let top = 2 * gap + text_height(2 * dot);
@@ -76,7 +76,8 @@ pub fn gene_map_with(map: &GeneMap<'_>, options: &MapOptions) -> Result<RgbImage
 }
 
 /// The panels of [`gene_map_with`] each by itself, without a heading, with their names; and, if there are predicted
-/// values of the spots, one of those between the others.
+/// values of the spots, one of those between the others. Words are larger than there, since a page shows panels smaller
+/// than they are.
 ///
 /// # Errors
 /// As [`gene_map_with`].
@@ -85,7 +86,7 @@ pub fn gene_panels(
     predicted_spots: Option<&[f32]>,
     options: &MapOptions,
 ) -> Result<Vec<(String, RgbImage)>, ReportError> {
-    drawn(map, predicted_spots, options)
+    drawn(map, predicted_spots, options, (options.panel_px / 240).clamp(1, 8))
 }
 
 /// Size of a word's dot and of gaps.
@@ -98,10 +99,11 @@ fn drawn(
     map: &GeneMap<'_>,
     predicted_spots: Option<&[f32]>,
     options: &MapOptions,
+    dot: u32,
 ) -> Result<Vec<(String, RgbImage)>, ReportError> {
     check(map, options)?;
     let frame = Frame::new(map, options.panel_px)?;
-    let (dot, gap) = sizes(options);
+    let gap = 10 * dot;
     let layout = Layout { dot, gap, panel: frame.size };
     let pale = frame.picture(map.background.as_ref());
     let spot_radius = (map.spot_radius_px / frame.downsample).clamp(1.5, 1e4);

@@ -23,11 +23,11 @@ pub(super) fn calibration(curve: &Calibration) -> String {
     frame("Share of measurements that intervals hold", "should hold", "hold", &body)
 }
 
-/// Ceiling against correlation of each gene; none lies far above the diagonal.
+/// Ceiling against correlation of each gene; none lies far above the diagonal, and what is below 0 is drawn at 0.
 pub(super) fn ceilings(ceilings: &Ceilings) -> String {
     let mut body = String::new();
     for (x, y, gene) in ceilings.genes.iter().filter(|g| inside(g.0) && g.1.is_finite()) {
-        body += &dot(*x, y.clamp(-0.05, 1.0), 2.5, RED, &format!("{gene}: {} of at most {}", number(*y), number(*x)));
+        body += &dot(*x, y.clamp(0.0, 1.0), 2.5, RED, &format!("{gene}: {} of at most {}", number(*y), number(*x)));
     }
     frame("Pearson of each gene beside its ceiling", "what the counts allow", "reached", &body)
 }
