@@ -80,8 +80,7 @@ impl Objects<'_> {
     }
 
     fn gather(&self) -> Vec<Object> {
-        let nowhere = Window { x: usize::MAX..0, y: usize::MAX..0 };
-        let none = Object { count: 0, sum_x: 0, sum_y: 0, first: (0, 0), window: nowhere };
+        let none = Object { count: 0, sum_x: 0, sum_y: 0, first: (0, 0), window: Window::default() };
         let mut objects = vec![none; self.regions.seeds.len()];
         for run in &self.regions.mask.runs {
             let (y, start, end) = (run.y as usize, run.start as usize, run.end as usize);
@@ -98,12 +97,13 @@ impl Objects<'_> {
                 let o = &mut objects[label as usize - 1];
                 if o.count == 0 {
                     o.first = (x.start, y);
+                    o.window = Window { x: x.clone(), y: y..y + 1 };
                 }
                 o.count += n as u32;
                 o.sum_x += ((x.start + x.end - 1) * n / 2) as u64;
                 o.sum_y += (y * n) as u64;
                 o.window.x = o.window.x.start.min(x.start)..o.window.x.end.max(x.end);
-                o.window.y = o.window.y.start.min(y)..y + 1;
+                o.window.y.end = y + 1;
             }
         }
         objects
