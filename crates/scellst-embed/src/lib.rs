@@ -21,6 +21,7 @@
 //!
 //! Not for training networks, and not for whole tiles: an encoder sees one cell.
 
+mod cpu;
 mod encoder;
 mod error;
 mod layers;
