@@ -4,7 +4,7 @@ use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::{EmbedError, MobileNetV1, Morphology};
+use crate::{EmbedError, MobileNetV1, Morphology, ResNet, ResNetDepth};
 
 /// Turns crops of cells into features.
 pub trait Encoder: Send + Sync {
@@ -53,6 +53,8 @@ pub struct PixelNorm {
 impl PixelNorm {
     /// 0..255 to -1..1, as MobileNet's Keras weights want it.
     pub const SYMMETRIC: Self = Self { mean: [0.5; 3], std: [0.5; 3] };
+    /// Of the pictures of ImageNet, as torchvision's and most other weights want it.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
     /// 0..255 to 0..1.
     pub const UNIT: Self = Self { mean: [0.0; 3], std: [1.0; 3] };
 }
@@ -64,13 +66,16 @@ pub struct WeightsSpec {
     pub file: String,
     /// Of the whole file, in hexadecimal.
     pub sha256: String,
-    /// What the file says of its source and licence.
+    /// What the file says of its source.
     pub source: Option<String>,
+    /// What the file says of its licence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
 /// The names that [`open`] knows.
 pub fn names() -> &'static [&'static str] {
-    &[Morphology::NAME, MobileNetV1::NAME]
+    &[Morphology::NAME, MobileNetV1::NAME, "resnet18", "resnet34", "resnet50"]
 }
 
 /// The encoder of that name, with its weights where it has any, for the device.
@@ -78,12 +83,14 @@ pub fn names() -> &'static [&'static str] {
 /// # Errors
 /// [`EmbedError::UnknownEncoder`], [`EmbedError::NoWeights`] and what loading the weights gives.
 pub fn open(name: &str, weights: Option<&Path>, device: &Device) -> Result<Box<dyn Encoder>, EmbedError> {
+    let path = |encoder| weights.ok_or(EmbedError::NoWeights { encoder });
+    let depth = [ResNetDepth::R18, ResNetDepth::R34, ResNetDepth::R50].into_iter().find(|d| d.name() == name);
+    if let Some(depth) = depth {
+        return Ok(Box::new(ResNet::open(depth, path(depth.name())?, device)?));
+    }
     match name {
         Morphology::NAME => Ok(Box::new(Morphology::new())),
-        MobileNetV1::NAME => {
-            let path = weights.ok_or(EmbedError::NoWeights { encoder: MobileNetV1::NAME })?;
-            Ok(Box::new(MobileNetV1::open(path, device)?))
-        }
+        MobileNetV1::NAME => Ok(Box::new(MobileNetV1::open(path(MobileNetV1::NAME)?, device)?)),
         other => Err(EmbedError::UnknownEncoder { name: other.to_owned(), known: names().to_vec() }),
     }
 }

@@ -13,7 +13,7 @@ pub enum EmbedError {
         known: Vec<&'static str>,
     },
     /// The encoder needs a weights file and none was given.
-    #[error("the encoder {encoder} needs weights: give a safetensors file (--weights)")]
+    #[error("the encoder {encoder} needs weights: give a safetensors or PyTorch file (--weights)")]
     NoWeights {
         /// Which encoder.
         encoder: &'static str,
@@ -39,6 +39,21 @@ pub enum EmbedError {
         expected: String,
         /// What it is.
         found: String,
+    },
+    /// The weights have tensors that the encoder does not know: another network's.
+    #[error("the weights {} are not those of {encoder}: {count} tensors are none of its{}: {}", path.display(),
+        looks.as_ref().map_or(String::new(), |l| format!(" (they look like {l})")), tensors.join(", "))]
+    WeightsExtra {
+        /// The file.
+        path: PathBuf,
+        /// Which encoder.
+        encoder: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The first of them.
+        tensors: Vec<String>,
+        /// Whose they may be.
+        looks: Option<String>,
     },
     /// The weights are not those that the model was trained with.
     #[error("the weights {} are others than the model was trained with: sha256 expected {expected}, found {found}", path.display())]

@@ -21,6 +21,7 @@
 //!
 //! Not for training networks, and not for whole tiles: an encoder sees one cell.
 
+mod batch;
 mod cpu;
 mod encoder;
 mod error;
@@ -28,9 +29,11 @@ mod layers;
 mod matmul;
 mod mobilenet;
 mod morphology;
+mod resnet;
 mod weights;
 
 pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open};
 pub use error::EmbedError;
 pub use mobilenet::MobileNetV1;
 pub use morphology::Morphology;
+pub use resnet::{ResNet, ResNetDepth};

@@ -4,6 +4,7 @@ use candle_core::{D, DType, Device, Tensor};
 use ndarray::{Array2, ArrayView4, Axis};
 use rayon::prelude::*;
 
+use crate::batch::device_error;
 use crate::encoder::check_crops;
 use crate::layers::{Conv3x3, Depthwise3x3, Pointwise, Shape, global_mean};
 use crate::weights::Weights;
@@ -41,15 +42,16 @@ impl MobileNetV1 {
     /// missing, misshapen or not finite, [`EmbedError::Device`] if the device cannot take them.
     pub fn open(path: &Path, device: &Device) -> Result<Self, EmbedError> {
         let file = Weights::read(Self::NAME, path)?;
-        let (weight, bias) = folded(&file, "conv1", [CHANNELS[0], 3, 3, 3])?;
+        let folded = |name: &str, shape| file.folded(name, &format!("{name}_bn"), shape, EPSILON);
+        let (weight, bias) = folded("conv1", [CHANNELS[0], 3, 3, 3])?;
         // (out, in, y, x) to (y, x, in, out)
         let first = Conv3x3 { weight: permute(&weight, CHANNELS[0], 3), bias, stride: 2 };
         let mut blocks = Vec::with_capacity(STRIDES.len());
         for (i, &stride) in STRIDES.iter().enumerate() {
             let (from, to, number) = (CHANNELS[i], CHANNELS[i + 1], i + 1);
-            let (weight, bias) = folded(&file, &format!("conv_dw_{number}"), [from, 1, 3, 3])?;
+            let (weight, bias) = folded(&format!("conv_dw_{number}"), [from, 1, 3, 3])?;
             let depthwise = Depthwise3x3 { weight: transpose(&weight, from, 9), bias, stride };
-            let (weight, bias) = folded(&file, &format!("conv_pw_{number}"), [to, from, 1, 1])?;
+            let (weight, bias) = folded(&format!("conv_pw_{number}"), [to, from, 1, 1])?;
             blocks.push((depthwise, Pointwise { weight: transpose(&weight, to, from), bias }));
         }
         let spec = EncoderSpec {
@@ -62,7 +64,7 @@ impl MobileNetV1 {
         };
         let mut net = Self { spec, first, blocks, device: None };
         if !device.is_cpu() {
-            net.device = Some(DeviceNet::new(&net, device).map_err(|e| device_error(device, &e))?);
+            net.device = Some(DeviceNet::new(&net, device).map_err(|e| device_error(Self::NAME, device, &e))?);
         }
         Ok(net)
     }
@@ -89,8 +91,8 @@ impl MobileNetV1 {
     /// [`EmbedError::Crops`] and [`EmbedError::Device`].
     pub fn embed_on(&self, crops: ArrayView4<'_, u8>, device: &Device) -> Result<Array2<f32>, EmbedError> {
         check_crops(Self::NAME, &crops, 16)?;
-        let net = DeviceNet::new(self, device).map_err(|e| device_error(device, &e))?;
-        net.embed(crops).map_err(|e| device_error(device, &e))
+        let net = DeviceNet::new(self, device).map_err(|e| device_error(Self::NAME, device, &e))?;
+        net.embed(crops).map_err(|e| device_error(Self::NAME, device, &e))
     }
 }
 
@@ -98,7 +100,7 @@ impl Encoder for MobileNetV1 {
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
         check_crops(Self::NAME, &crops, 16)?;
         if let Some(net) = &self.device {
-            return net.embed(crops).map_err(|e| device_error(&net.device, &e));
+            return net.embed(crops).map_err(|e| device_error(Self::NAME, &net.device, &e));
         }
         let mut out = Array2::zeros((crops.dim().0, self.spec.dim));
         out.axis_chunks_iter_mut(Axis(0), CROPS_AT_ONCE)
@@ -116,24 +118,6 @@ impl Encoder for MobileNetV1 {
     fn spec(&self) -> &EncoderSpec {
         &self.spec
     }
-}
-
-fn device_error(device: &Device, e: &candle_core::Error) -> EmbedError {
-    EmbedError::Device { encoder: MobileNetV1::NAME, device: format!("{:?}", device.location()), reason: e.to_string() }
-}
-
-/// A convolution's weight with its batch norm folded in, and the bias that is left of it.
-fn folded(file: &Weights, name: &str, shape: [usize; 4]) -> Result<(Vec<f32>, Vec<f32>), EmbedError> {
-    let mut weight = file.get(&format!("{name}.weight"), &shape)?;
-    let bn = |part: &str| file.get(&format!("{name}_bn.{part}"), &shape[..1]);
-    let (gamma, beta, mean, var) = (bn("weight")?, bn("bias")?, bn("running_mean")?, bn("running_var")?);
-    let mut bias = vec![0.0; shape[0]];
-    for (i, filter) in weight.chunks_exact_mut(shape[1] * shape[2] * shape[3]).enumerate() {
-        let scale = gamma[i] / (var[i] + EPSILON).sqrt();
-        filter.iter_mut().for_each(|w| *w *= scale);
-        bias[i] = beta[i] - mean[i] * scale;
-    }
-    Ok((weight, bias))
 }
 
 /// `(rows, columns)` to `(columns, rows)`.
