@@ -4,7 +4,7 @@ use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::{EmbedError, MobileNetV1, Morphology, ResNet, ResNetDepth};
+use crate::{EmbedError, MobileNetV1, Morphology, ResNet, ResNetDepth, Vit, VitOptions};
 
 /// Turns crops of cells into features.
 pub trait Encoder: Send + Sync {
@@ -73,9 +73,9 @@ pub struct WeightsSpec {
     pub licence: Option<String>,
 }
 
-/// The names that [`open`] knows.
+/// The names that [`open`] knows. `vit` takes options, as in `vit:heads=6,px=224,pool=mean`: see [`VitOptions`].
 pub fn names() -> &'static [&'static str] {
-    &[Morphology::NAME, MobileNetV1::NAME, "resnet18", "resnet34", "resnet50"]
+    &[Morphology::NAME, MobileNetV1::NAME, "resnet18", "resnet34", "resnet50", Vit::NAME]
 }
 
 /// The encoder of that name, with its weights where it has any, for the device.
@@ -87,6 +87,9 @@ pub fn open(name: &str, weights: Option<&Path>, device: &Device) -> Result<Box<d
     let depth = [ResNetDepth::R18, ResNetDepth::R34, ResNetDepth::R50].into_iter().find(|d| d.name() == name);
     if let Some(depth) = depth {
         return Ok(Box::new(ResNet::open(depth, path(depth.name())?, device)?));
+    }
+    if let Some(options) = VitOptions::parse(name) {
+        return Ok(Box::new(Vit::open(options, path(Vit::NAME)?, device)?));
     }
     match name {
         Morphology::NAME => Ok(Box::new(Morphology::new())),

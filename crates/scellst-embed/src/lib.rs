@@ -30,6 +30,7 @@ mod matmul;
 mod mobilenet;
 mod morphology;
 mod resnet;
+mod vit;
 mod weights;
 
 pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open};
@@ -37,3 +38,4 @@ pub use error::EmbedError;
 pub use mobilenet::MobileNetV1;
 pub use morphology::Morphology;
 pub use resnet::{ResNet, ResNetDepth};
+pub use vit::{Vit, VitOptions, VitPooling};

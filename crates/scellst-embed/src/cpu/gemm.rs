@@ -41,8 +41,16 @@ impl Packed {
         self.isa
     }
 
-    pub(crate) fn n(&self) -> usize {
-        self.n
+    /// Rows and columns.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.k, self.n)
+    }
+
+    /// Row by row again.
+    pub(crate) fn unpacked(&self) -> Vec<f32> {
+        let (width, panels) = (self.isa.columns(), self.panels.as_slice());
+        let at = |row: usize, column: usize| panels[((column / width) * self.k + row) * width + column % width];
+        (0..self.k).flat_map(|row| (0..self.n).map(move |column| at(row, column))).collect()
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -116,7 +124,7 @@ pub(crate) fn multiply(a: &[f32], b: &Packed, c: &mut [f32], rows: Rows<'_>, win
     if count == 0 || n == 0 {
         return;
     }
-    assert!(window.ny > 0 && window.nx > 0 && window.weights() <= b.k, "{window:?} of {} rows of weights", b.k);
+    assert!(window.ny > 0 && window.nx > 0 && b.k > 0 && window.weights() <= b.k, "{window:?} of {} rows of weights", b.k);
     let inside = |[from, to]: [usize; 2]| from + window.reach() <= a.len() && to + n <= c.len();
     let all_inside = match rows {
         Rows::Every { count, a, c } => inside([(count - 1) * a, (count - 1) * c]),
@@ -234,24 +242,6 @@ mod tests {
                 assert_eq!(run(from, count), all[from * n..(from + count) * n], "{isa:?}");
             }
         }
-    }
-
-    #[test]
-    #[ignore]
-    fn rate_tmp() {
-        for isa in Isa::available() {
-        for (m, k, n) in [(576, 64, 64), (576, 256, 64), (576, 64, 256), (288, 128, 512), (288,512,128), (288, 256, 1024), (288,1024,256),(128,512,2048),(128,2048,512),(36,64,64),(32,128,128),(32,256,256),(32,512,512)] {
-            let ld = super::super::buffer::padded(k); let ldc = super::super::buffer::padded(n);
-            let a = vec![0.5f32; m*ld]; let mut c = vec![0.0; m*ldc];
-            let mut a2 = Buffer::zeros(m*ld); a2.as_mut().copy_from_slice(&a);
-            let mut c2 = Buffer::zeros(m*ldc); c2.as_mut().copy_from_slice(&c); c.clear();
-            let b = Packed::new(isa, k, n, |_, _| 0.25);
-            let reps = (4_000_000_000usize / (2*m*k*n)).max(1);
-            let t = std::time::Instant::now();
-            for _ in 0..reps { multiply(a2.as_slice(), &b, c2.as_mut(), Rows::Every{count:m,a:ld,c:ldc}, Window::whole(k), After::NOTHING); }
-            let s = t.elapsed().as_secs_f64();
-            println!("{isa:?} {m} {k} {n}: {:.1} GFLOP/s", 2.0*(m*k*n*reps) as f64/s/1e9);
-        }}
     }
 
     #[test]

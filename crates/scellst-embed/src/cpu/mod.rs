@@ -3,6 +3,7 @@
 
 mod buffer;
 mod conv;
+pub(crate) mod elementwise;
 mod gemm;
 mod lanes;
 mod passes;

@@ -3,6 +3,8 @@
 mod pickle;
 mod pytorch;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod zip;
 
 use std::cell::RefCell;
