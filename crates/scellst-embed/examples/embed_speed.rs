@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(path) => path.into(),
         None => {
             let path = folder.path().join("w.safetensors");
-            formula::save(&formula::resnet(name), &path);
+            let tensors = if name.starts_with("vit") { formula::vit_small() } else { formula::resnet(name) };
+            formula::save(&tensors, &path);
             path
         }
     };

@@ -65,6 +65,14 @@ pub enum EmbedError {
         /// Of the file.
         found: String,
     },
+    /// A table of features made elsewhere cannot be read, or does not fit the cells.
+    #[error("the features {}: {problem}", path.display())]
+    Features {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// Crops of a shape that the encoder cannot take.
     #[error("crops of {found:?} (cells, height, width, channels): {encoder} takes {expected}")]
     Crops {

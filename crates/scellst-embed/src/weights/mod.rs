@@ -121,6 +121,20 @@ impl Weights {
         }
     }
 
+    /// The values of a tensor of floats or whole numbers of this shape, as f64.
+    pub(crate) fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, EmbedError> {
+        let wrong = |found: String| self.wrong(name, format!("{shape:?} of numbers"), found);
+        let stored = self.tensors.get(name).ok_or_else(|| wrong(self.missing()))?;
+        if stored.shape != shape {
+            return Err(wrong(format!("{:?}", stored.shape)));
+        }
+        let values = stored.wide(&self.bytes).map_err(&wrong)?;
+        match values.iter().find(|v| !v.is_finite()) {
+            Some(v) => Err(wrong(format!("a value of {v}"))),
+            None => Ok(values),
+        }
+    }
+
     /// A convolution's weight with its batch norm folded in, and the bias that is left of it.
     pub(crate) fn folded(
         &self,

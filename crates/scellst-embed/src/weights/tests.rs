@@ -30,7 +30,7 @@ fn tensors_are_those_that_pytorch_saved() {
         assert_eq!(weights.get("part", &[6]).unwrap(), whole[4..10]);
         assert_eq!(weights.get("parameter", &[3]).unwrap(), whole[..3]);
         assert_eq!(weights.get("channels_last", &[1, 2, 3, 4]).unwrap(), whole);
-        assert_eq!(weights.get("empty", &[0, 5]).unwrap(), []);
+        assert!(weights.get("empty", &[0, 5]).unwrap().is_empty());
         let transposed = weights.get("transposed", &[6, 4]).unwrap();
         assert_eq!(transposed[..5], [base(0), base(6), base(12), base(18), base(1)]);
         // What is there but cannot be a weight.

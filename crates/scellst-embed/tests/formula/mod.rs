@@ -81,6 +81,55 @@ pub fn resnet(name: &str) -> HashMap<String, Tensor> {
     shapes.into_iter().map(|(n, s)| (n.clone(), resnet_value(&n, &s))).collect()
 }
 
+/// A tensor of a vision transformer.
+fn vit_value(name: &str, shape: &[usize]) -> Tensor {
+    let fan: usize = shape[1..].iter().product();
+    let value = |u: f64| match name {
+        n if n.ends_with("gamma") => 0.5 + 0.4 * u,
+        n if n.starts_with("cls_token") || n.starts_with("reg_token") || n.starts_with("pos_embed") => 0.5 * u,
+        _ if shape.len() > 1 => u * (3.0 / fan as f64).sqrt(),
+        n if n.ends_with("weight") => 1.0 + 0.5 * u,
+        _ => 0.2 * u,
+    };
+    tensor(name, shape, value)
+}
+
+/// All tensors of a vision transformer whose names and shapes the golden file lists.
+pub fn vit(golden: &Value) -> HashMap<String, Tensor> {
+    let shapes = golden["shapes"].as_object().unwrap();
+    let sides = |v: &Value| v.as_array().unwrap().iter().map(|s| s.as_u64().unwrap() as usize).collect::<Vec<_>>();
+    shapes.iter().map(|(name, shape)| (name.clone(), vit_value(name, &sides(shape)))).collect()
+}
+
+/// Tensors of a ViT-S/16 of 224 px.
+pub fn vit_small() -> HashMap<String, Tensor> {
+    let mut shapes: Vec<(String, Vec<usize>)> = [
+        ("cls_token", vec![1, 1, 384]),
+        ("pos_embed", vec![1, 197, 384]),
+        ("patch_embed.proj.weight", vec![384, 3, 16, 16]),
+        ("patch_embed.proj.bias", vec![384]),
+        ("norm.weight", vec![384]),
+        ("norm.bias", vec![384]),
+    ]
+    .map(|(n, s)| (n.to_owned(), s))
+    .to_vec();
+    for b in 0..12 {
+        for (part, out, inputs) in [
+            ("norm1", 384, 0),
+            ("attn.qkv", 1152, 384),
+            ("attn.proj", 384, 384),
+            ("norm2", 384, 0),
+            ("mlp.fc1", 1536, 384),
+            ("mlp.fc2", 384, 1536),
+        ] {
+            let weight = if inputs == 0 { vec![out] } else { vec![out, inputs] };
+            shapes.push((format!("blocks.{b}.{part}.weight"), weight));
+            shapes.push((format!("blocks.{b}.{part}.bias"), vec![out]));
+        }
+    }
+    shapes.into_iter().map(|(n, s)| (n.clone(), vit_value(&n, &s))).collect()
+}
+
 pub fn save(tensors: &HashMap<String, Tensor>, path: &Path) {
     candle_core::safetensors::save(tensors, path).unwrap();
 }
