@@ -36,11 +36,11 @@ struct Args {
     /// Take all genes and spots, without the filters on counts
     #[arg(long)]
     no_filter: bool,
-    /// morphology or mobilenet-v1
+    /// morphology, mobilenet-v1, resnet18, resnet34, resnet50 or vit (vit:heads=N,px=N,pool=class|mean|class+mean)
     #[arg(long, value_name = "NAME", default_value = "morphology")]
     encoder: String,
     /// The encoder's weights
-    #[arg(long, value_name = "F.safetensors")]
+    #[arg(long, value_name = "F.safetensors|F.pth")]
     weights: Option<PathBuf>,
     /// mse (nb-mean and nb-total are to come)
     #[arg(long, default_value = "mse")]
