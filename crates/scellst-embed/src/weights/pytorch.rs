@@ -36,9 +36,6 @@ pub(super) fn tensors(file: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
         .iter()
         .find(|(name, _)| name.ends_with("/data.pkl") || *name == "data.pkl")
         .ok_or("a zip without data.pkl: not a file of torch.save")?;
-    if let Some(code) = members.keys().find(|m| m.ends_with("/constants.pkl") || m.contains("/code/")) {
-        return Err(format!("a TorchScript program ({code}): save its state_dict alone"));
-    }
     let folder = name.strip_suffix("data.pkl").unwrap_or_default();
     if let Some(order) = members.get(&format!("{folder}byteorder"))
         && &file[order.clone()] != b"little"

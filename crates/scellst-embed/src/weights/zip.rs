@@ -29,6 +29,9 @@ pub(super) fn members(file: &[u8]) -> Result<BTreeMap<String, Range<usize>>, Str
         };
         // In this order in the 64-bit field as well: size, packed size, place.
         let (size, packed, place) = (field(24)?, field(20)?, field(42)?);
+        if name.contains("/code/") {
+            return Err(format!("a TorchScript program ({name}): save its state_dict alone"));
+        }
         if method != 0 || size != packed {
             return Err(format!("{name} is compressed (method {method}): PyTorch stores, so this is not its file"));
         }
