@@ -74,6 +74,7 @@ pub struct WeightsSpec {
 }
 
 /// The names that [`open`] knows. `vit` takes options, as in `vit:heads=6,px=224,pool=mean`: see [`VitOptions`].
+/// `resnet18:untrained=SEED`, and likewise the deeper ones, has random weights and needs no file.
 pub fn names() -> &'static [&'static str] {
     &[Morphology::NAME, MobileNetV1::NAME, "resnet18", "resnet34", "resnet50", Vit::NAME]
 }
@@ -84,8 +85,15 @@ pub fn names() -> &'static [&'static str] {
 /// [`EmbedError::UnknownEncoder`], [`EmbedError::NoWeights`] and what loading the weights gives.
 pub fn open(name: &str, weights: Option<&Path>, device: &Device) -> Result<Box<dyn Encoder>, EmbedError> {
     let path = |encoder| weights.ok_or(EmbedError::NoWeights { encoder });
-    let depth = [ResNetDepth::R18, ResNetDepth::R34, ResNetDepth::R50].into_iter().find(|d| d.name() == name);
-    if let Some(depth) = depth {
+    let (base, untrained) = match name.split_once(":untrained=") {
+        Some((base, seed)) => (base, seed.parse::<u64>().ok()),
+        None => (name, None),
+    };
+    let depth = [ResNetDepth::R18, ResNetDepth::R34, ResNetDepth::R50].into_iter().find(|d| d.name() == base);
+    if let (Some(depth), Some(seed)) = (depth, untrained) {
+        return Ok(Box::new(ResNet::untrained(depth, seed, device)?));
+    }
+    if let Some(depth) = depth.filter(|d| d.name() == name) {
         return Ok(Box::new(ResNet::open(depth, path(depth.name())?, device)?));
     }
     if let Some(options) = VitOptions::parse(name) {

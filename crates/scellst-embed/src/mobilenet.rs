@@ -83,7 +83,7 @@ impl MobileNetV1 {
             dim: CHANNELS[11],
             input_px: 48,
             pixels: PixelNorm::SYMMETRIC,
-            weights: Some(file.spec()),
+            weights: file.spec(),
         };
         let mut net = Self { spec, isa, first, blocks, pool: Pool::default(), device: None };
         if !device.is_cpu() {
@@ -122,7 +122,8 @@ impl MobileNetV1 {
                     let crop = Shape { images: count, ..crop };
                     self.first.run((pixels, crop), x.resize(shape.span()), false, RELU6, &mut w.scratch);
                 } else {
-                    x.resize(shape.span()).copy_from_slice(&w.between.as_slice()[begin * from.span()..][..shape.span()]);
+                    x.resize(shape.span())
+                        .copy_from_slice(&w.between.as_slice()[begin * from.span()..][..shape.span()]);
                 }
                 for (depthwise, pointwise) in &self.blocks[part.clone()] {
                     let middle = depthwise.after(shape);

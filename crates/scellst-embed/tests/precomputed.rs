@@ -39,7 +39,8 @@ fn npy_tables_of_every_kind_are_read() {
     let rows = ndarray::arr2(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
     let wide: Vec<u8> = values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect();
     // IEEE 754 binary16 of 1 to 6.
-    let half: Vec<u8> = [0x3c00u16, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let half: Vec<u8> =
+        [0x3c00u16, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600].iter().flat_map(|v| v.to_le_bytes()).collect();
     let columns = f32s(&[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
     for (descr, fortran, data) in
         [("<f4", false, f32s(&values)), ("<f8", false, wide), ("<f2", false, half), ("<f4", true, columns)]

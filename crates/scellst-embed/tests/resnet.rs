@@ -137,6 +137,23 @@ fn weights_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn an_untrained_network_is_its_seed() {
+    let crops = formula::crops(2, 48);
+    let run = |name: &str| {
+        let encoder = open(name, None, &Device::Cpu).unwrap();
+        assert_eq!((encoder.spec().name.as_str(), &encoder.spec().weights), (name, &None));
+        encoder.embed(crops.view()).unwrap()
+    };
+    let (one, again, other) = (run("resnet18:untrained=1"), run("resnet18:untrained=1"), run("resnet18:untrained=2"));
+    assert_eq!(one, again);
+    assert!(formula::difference(&one, &other) > 0.1);
+    assert!(one.iter().all(|v| v.is_finite()) && one.iter().any(|v| *v > 0.1));
+    for wrong in ["resnet18:untrained=x", "resnet18:untrained=-1", "mobilenet-v1:untrained=1"] {
+        assert!(matches!(open(wrong, None, &Device::Cpu), Err(EmbedError::UnknownEncoder { .. })), "{wrong}");
+    }
+}
+
+#[test]
 fn crops_that_are_none_are_refused() {
     let net = network(ResNetDepth::R18);
     for shape in [(1, 15, 48, 3), (1, 48, 8, 3), (1, 48, 48, 4)] {

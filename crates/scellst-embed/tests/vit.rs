@@ -44,7 +44,8 @@ fn features_are_timms() {
 fn both_pools_stand_side_by_side() {
     let tensors = formula::vit(&golden()["registers"]);
     let crops = formula::crops(3, 40);
-    let run = |pool: &str| try_open(&format!("vit:heads=4,pool={pool}"), &tensors).unwrap().embed(crops.view()).unwrap();
+    let run =
+        |pool: &str| try_open(&format!("vit:heads=4,pool={pool}"), &tensors).unwrap().embed(crops.view()).unwrap();
     let expected: Array2<f32> = concatenate![ndarray::Axis(1), run("class"), run("mean")];
     assert_eq!(run("class+mean"), expected);
 }
@@ -115,14 +116,20 @@ fn what_does_not_fit_is_named() {
     fails("vit:heads=4", &|t| drop(t.remove("patch_embed.proj.weight")), &["patch_embed.proj.weight"]);
     fails("vit:heads=4", &|t| drop(t.remove("pos_embed")), &["pos_embed", "no such tensor"]);
     // A norm of queries, which this network has not.
-    fails("vit:heads=4", &|t| drop(t.insert("blocks.0.attn.q_norm.weight".into(), other.clone())), &["q_norm", "1 tensors"]);
+    fails(
+        "vit:heads=4",
+        &|t| drop(t.insert("blocks.0.attn.q_norm.weight".into(), other.clone())),
+        &["q_norm", "1 tensors"],
+    );
     let short = good["pos_embed"].narrow(1, 0, 11).unwrap();
     fails("vit:heads=4", &|t| drop(t.insert("pos_embed".into(), short.clone())), &["pos_embed", "square", "11"]);
     fails("resnet18", &|_| (), &["conv1.weight", "looks like vit"]);
     assert!(open("vit:depth=3", None, &Device::Cpu).err().unwrap().to_string().contains("vit:depth=3"));
 
     let encoder = try_open("vit:heads=4", &good).unwrap();
-    for (shape, expected) in [((1, 36, 40, 3), "multiples of 8"), ((1, 40, 40, 4), "three channels"), ((1, 0, 8, 3), "multiples")] {
+    for (shape, expected) in
+        [((1, 36, 40, 3), "multiples of 8"), ((1, 40, 40, 4), "three channels"), ((1, 0, 8, 3), "multiples")]
+    {
         let message = encoder.embed(Array4::zeros(shape).view()).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }

@@ -150,7 +150,8 @@ impl Conv {
 
     /// Outputs along a side of `n` pixels, by which taps lie inside.
     fn runs(&self, n: usize) -> Vec<Run> {
-        let count = (n + self.border.before + self.border.after).checked_sub(self.side).map_or(0, |r| r / self.stride + 1);
+        let count =
+            (n + self.border.before + self.border.after).checked_sub(self.side).map_or(0, |r| r / self.stride + 1);
         let mut runs: Vec<Run> = Vec::new();
         for o in 0..count {
             let first = self.border.before.saturating_sub(o * self.stride);
@@ -163,7 +164,13 @@ impl Conv {
         runs
     }
 
-    fn direct(&self, (x, from): (&[f32], Shape), (y, to): (&mut [f32], Shape), after: After<'_>, scratch: &mut Scratch) {
+    fn direct(
+        &self,
+        (x, from): (&[f32], Shape),
+        (y, to): (&mut [f32], Shape),
+        after: After<'_>,
+        scratch: &mut Scratch,
+    ) {
         let (side, inputs) = (self.side, self.inputs);
         let weights = self.direct.get_or_init(|| {
             let at = |row: usize, o: usize| self.weight[(o * inputs + row % inputs) * side * side + row / inputs];
@@ -221,8 +228,8 @@ mod tests {
     fn expected(conv: &Conv, x: &[f32], from: Shape, to: Shape) -> Vec<f64> {
         let (side, stride) = (conv.side as isize, conv.stride as isize);
         let mut out = Vec::new();
-        for (image, oy, ox) in (0..to.images)
-            .flat_map(|n| (0..to.height).flat_map(move |y| (0..to.width).map(move |x| (n, y, x))))
+        for (image, oy, ox) in
+            (0..to.images).flat_map(|n| (0..to.height).flat_map(move |y| (0..to.width).map(move |x| (n, y, x))))
         {
             for o in 0..conv.outputs {
                 let mut sum = f64::from(conv.bias[o]);
@@ -243,10 +250,16 @@ mod tests {
         out
     }
 
-    fn check(isa: Isa, (side, stride, border): (usize, usize, Border), (inputs, outputs): (usize, usize), size: [usize; 3]) {
+    fn check(
+        isa: Isa,
+        (side, stride, border): (usize, usize, Border),
+        (inputs, outputs): (usize, usize),
+        size: [usize; 3],
+    ) {
         let [images, height, width] = size;
         let from = Shape::new(images, height, width, inputs);
-        let conv = Conv::new(isa, values(outputs * inputs * side * side, 1009), values(outputs, 31), side, stride, border);
+        let conv =
+            Conv::new(isa, values(outputs * inputs * side * side, 1009), values(outputs, 31), side, stride, border);
         let to = conv.after(from);
         let x = values(from.span(), 2003);
         let expected = expected(&conv, &x, from, to);
@@ -260,7 +273,9 @@ mod tests {
             let mut scratch = Scratch::default();
             match way {
                 None => conv.direct((&x, from), (&mut y, to), after, &mut scratch),
-                Some(m) => Winograd::new(isa, m, inputs, outputs, &conv.weight).run(&x, from, &mut y, to, after, &mut scratch),
+                Some(m) => {
+                    Winograd::new(isa, m, inputs, outputs, &conv.weight).run(&x, from, &mut y, to, after, &mut scratch)
+                }
             }
             for (i, sum) in expected.iter().enumerate() {
                 let at = i / outputs * to.ld + i % outputs;

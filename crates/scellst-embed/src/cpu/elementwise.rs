@@ -3,7 +3,13 @@
 use super::lanes::Isa;
 
 /// Layer norm of rows of `weight.len()` values, every `ld`.
-pub(crate) fn layer_norm(isa: Isa, (x, ld): (&[f32], usize), (weight, bias): (&[f32], &[f32]), epsilon: f32, y: &mut [f32]) {
+pub(crate) fn layer_norm(
+    isa: Isa,
+    (x, ld): (&[f32], usize),
+    (weight, bias): (&[f32], &[f32]),
+    epsilon: f32,
+    y: &mut [f32],
+) {
     let n = weight.len();
     isa.run(|| {
         for (x, y) in x.chunks_exact(ld).zip(y.chunks_exact_mut(ld)) {

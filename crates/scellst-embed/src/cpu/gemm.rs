@@ -124,7 +124,11 @@ pub(crate) fn multiply(a: &[f32], b: &Packed, c: &mut [f32], rows: Rows<'_>, win
     if count == 0 || n == 0 {
         return;
     }
-    assert!(window.ny > 0 && window.nx > 0 && b.k > 0 && window.weights() <= b.k, "{window:?} of {} rows of weights", b.k);
+    assert!(
+        window.ny > 0 && window.nx > 0 && b.k > 0 && window.weights() <= b.k,
+        "{window:?} of {} rows of weights",
+        b.k
+    );
     let inside = |[from, to]: [usize; 2]| from + window.reach() <= a.len() && to + n <= c.len();
     let all_inside = match rows {
         Rows::Every { count, a, c } => inside([(count - 1) * a, (count - 1) * c]),

@@ -77,7 +77,14 @@ impl Depthwise {
 
     /// Channels are taken in pieces that stay in registers over the nine taps.
     #[inline(always)]
-    fn pixel(&self, (image, y, x): (usize, usize, usize), values: &[f32], from: Shape, out: &mut [f32], clamp: (f32, f32)) {
+    fn pixel(
+        &self,
+        (image, y, x): (usize, usize, usize),
+        values: &[f32],
+        from: Shape,
+        out: &mut [f32],
+        clamp: (f32, f32),
+    ) {
         const PIECE: usize = 32;
         let (channels, before) = (from.channels, self.border.before);
         let rows = before.saturating_sub(y)..(from.height + before - y).min(3);

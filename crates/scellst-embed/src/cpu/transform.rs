@@ -85,9 +85,7 @@ pub(super) fn filter(m: usize, g: &[f32; 9]) -> Vec<f32> {
             [0.0, 0.0, 1.0],
         ],
     };
-    let sum = |a: &[f64; 3], b: &[f64; 3]| -> f64 {
-        (0..9).map(|i| a[i / 3] * b[i % 3] * f64::from(g[i])).sum()
-    };
+    let sum = |a: &[f64; 3], b: &[f64; 3]| -> f64 { (0..9).map(|i| a[i / 3] * b[i % 3] * f64::from(g[i])).sum() };
     rows.iter().flat_map(|a| rows.iter().map(move |b| sum(a, b) as f32)).collect()
 }
 

@@ -47,7 +47,15 @@ impl Winograd {
     }
 
     /// `x` and `y` have the same height and width; a border of zeros is around `x`.
-    pub(super) fn run(&self, x: &[f32], from: Shape, y: &mut [f32], to: Shape, after: After<'_>, scratch: &mut Scratch) {
+    pub(super) fn run(
+        &self,
+        x: &[f32],
+        from: Shape,
+        y: &mut [f32],
+        to: Shape,
+        after: After<'_>,
+        scratch: &mut Scratch,
+    ) {
         let (m, a) = (self.m, self.m + 2);
         let Some(isa) = self.weights.first().map(Packed::isa) else { return };
         assert!(from.span() <= x.len() && to.span() <= y.len(), "{from:?} of {}, {to:?} of {}", x.len(), y.len());

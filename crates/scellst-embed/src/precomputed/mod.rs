@@ -164,7 +164,9 @@ impl Precomputed {
             if let Some(row) = row
                 && let Some(earlier) = taken.insert(*row, cell)
             {
-                return Err(fail(format!("row {row} is the nearest to cells {earlier} and {cell}: a smaller tolerance?")));
+                return Err(fail(format!(
+                    "row {row} is the nearest to cells {earlier} and {cell}: a smaller tolerance?"
+                )));
             }
         }
         self.take(&found, |cell| format!("({}, {})", cells[cell].x, cells[cell].y))
@@ -200,6 +202,8 @@ fn read(path: &Path) -> Result<Vec<u8>, EmbedError> {
 }
 
 fn whole(path: &Path, values: &[f64]) -> Result<Vec<u64>, EmbedError> {
-    let id = |v: &f64| if *v >= 0.0 && v.fract() == 0.0 { Ok(*v as u64) } else { Err(failed(path, format!("an id of {v}"))) };
+    let id = |v: &f64| {
+        if *v >= 0.0 && v.fract() == 0.0 { Ok(*v as u64) } else { Err(failed(path, format!("an id of {v}"))) }
+    };
     values.iter().map(id).collect()
 }

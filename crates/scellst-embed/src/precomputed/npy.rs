@@ -61,5 +61,8 @@ fn after<'a>(header: &'a str, key: &str) -> Result<&'a str, String> {
 }
 
 fn quoted(text: &str) -> Result<&str, String> {
-    text.strip_prefix('\'').and_then(|t| t.split_once('\'')).map(|(v, _)| v).ok_or_else(|| "the header has no type".into())
+    text.strip_prefix('\'')
+        .and_then(|t| t.split_once('\''))
+        .map(|(v, _)| v)
+        .ok_or_else(|| "the header has no type".into())
 }

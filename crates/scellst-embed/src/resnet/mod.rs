@@ -77,15 +77,27 @@ impl ResNet {
     /// missing, misshapen or not finite, [`EmbedError::WeightsExtra`] for tensors that are none of this network's,
     /// [`EmbedError::Device`] if the device cannot take them.
     pub fn open(depth: ResNetDepth, path: &Path, device: &Device) -> Result<Self, EmbedError> {
-        let mut file = Weights::read(depth.name(), path)?;
+        Self::load(depth, depth.name().into(), Weights::read(depth.name(), path)?, device)
+    }
+
+    /// With weights that nobody trained, made from a seed: to compare a trained encoder with, or to measure speed.
+    ///
+    /// # Errors
+    /// [`EmbedError::Device`] if the device cannot take them.
+    pub fn untrained(depth: ResNetDepth, seed: u64, device: &Device) -> Result<Self, EmbedError> {
+        let name = format!("{}:untrained={seed}", depth.name());
+        Self::load(depth, name, Weights::untrained(depth.name(), seed), device)
+    }
+
+    fn load(depth: ResNetDepth, name: String, mut file: Weights, device: &Device) -> Result<Self, EmbedError> {
         let net = load::network(depth, &mut file)?;
         let spec = EncoderSpec {
-            name: depth.name().into(),
+            name,
             version: 1,
             dim: depth.dim(),
             input_px: 48,
             pixels: PixelNorm::IMAGENET,
-            weights: Some(file.spec()),
+            weights: file.spec(),
         };
         let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(depth.name(), device, &e));
         let device = if device.is_cpu() { None } else { Some(on(device)?) };
@@ -107,9 +119,7 @@ impl Encoder for ResNet {
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
         check_crops(self.depth.name(), &crops, 16)?;
         if let Some(net) = &self.device {
-            return net
-                .embed(crops, self.spec.pixels)
-                .map_err(|e| device_error(self.depth.name(), &net.device, &e));
+            return net.embed(crops, self.spec.pixels).map_err(|e| device_error(self.depth.name(), &net.device, &e));
         }
         let (_, height, width, _) = crops.dim();
         let most = self.net.crops_at_once(height, width);

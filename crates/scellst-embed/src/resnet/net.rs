@@ -51,7 +51,14 @@ impl Block {
     }
 
     /// Into `y`, or in place where there is none: then the shortcut is `x` itself.
-    fn run(&self, x: &mut [f32], from: Shape, y: Option<&mut [f32]>, within: &mut [Buffer; 2], scratch: &mut Scratch) -> Shape {
+    fn run(
+        &self,
+        x: &mut [f32],
+        from: Shape,
+        y: Option<&mut [f32]>,
+        within: &mut [Buffer; 2],
+        scratch: &mut Scratch,
+    ) -> Shape {
         let Some((last, rest)) = self.convs.split_last() else { return from };
         let (mut shape, mut filled) = (from, false);
         for conv in rest {

@@ -25,7 +25,8 @@ pub(super) fn run(heads: Heads, qkv: &[f32], out: &mut [f32], workspace: &mut Wo
     let Heads { isa, count, width, tokens, ld, ld_out } = heads;
     let dim = count * width;
     let Workspace { packed, scores } = workspace;
-    let (keys, values) = packed.get_or_insert_with(|| (Packed::new(isa, 0, 0, |_, _| 0.0), Packed::new(isa, 0, 0, |_, _| 0.0)));
+    let (keys, values) =
+        packed.get_or_insert_with(|| (Packed::new(isa, 0, 0, |_, _| 0.0), Packed::new(isa, 0, 0, |_, _| 0.0)));
     let wide = padded(tokens);
     let scores = scores.resize(tokens * wide);
     for h in 0..count {

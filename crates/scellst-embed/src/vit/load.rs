@@ -13,11 +13,20 @@ pub(super) fn network(options: VitOptions, file: &mut Weights) -> Result<Net, Em
     let (dim, patch) = match file.shape(PATCH) {
         Some(&[dim, 3, p, q]) if p == q && p > 0 && dim > 0 => (dim, p),
         Some(other) => return Err(file.wrong(PATCH, "(dim, 3, patch, patch)".into(), format!("{other:?}"))),
-        None => return Err(file.get(PATCH, &[0, 3, 16, 16]).err().unwrap_or_else(|| file.wrong(PATCH, "it".into(), "none".into()))),
+        None => {
+            return Err(file
+                .get(PATCH, &[0, 3, 16, 16])
+                .err()
+                .unwrap_or_else(|| file.wrong(PATCH, "it".into(), "none".into())));
+        }
     };
     let heads = options.heads.unwrap_or(dim / 64).max(1);
     if !dim.is_multiple_of(heads) {
-        return Err(file.wrong(PATCH, format!("a width that {heads} heads share evenly (vit:heads=N)"), format!("{dim}")));
+        return Err(file.wrong(
+            PATCH,
+            format!("a width that {heads} heads share evenly (vit:heads=N)"),
+            format!("{dim}"),
+        ));
     }
     let weight = file.get(PATCH, &[dim, 3, patch, patch])?;
     let bias = match file.shape("patch_embed.proj.bias") {
@@ -57,7 +66,8 @@ pub(super) fn network(options: VitOptions, file: &mut Weights) -> Result<Net, Em
 
     let blocks = (0..).take_while(|b| file.shape(&format!("blocks.{b}.norm1.weight")).is_some());
     let blocks: Vec<Block> = blocks.map(|b| block(isa, file, b, dim, heads)).collect::<Result<_, _>>()?;
-    let norm_name = if file.shape("norm.weight").is_none() && file.shape("fc_norm.weight").is_some() { "fc_norm" } else { "norm" };
+    let norm_name =
+        if file.shape("norm.weight").is_none() && file.shape("fc_norm.weight").is_some() { "fc_norm" } else { "norm" };
     let norm = norm(file, norm_name, dim)?;
     file.finish(&["head.", "mask_token", "fc_norm.", "norm.", "head_dist.", "dino_head.", "ibot_head."])?;
     Ok(Net {
@@ -102,7 +112,8 @@ fn block(isa: Isa, file: &Weights, b: usize, dim: usize, heads: usize) -> Result
     let qkv = linear("attn.qkv", 3 * dim, dim, &|o| if o < dim { 1.0 / head } else { 1.0 })?;
     let (scale1, scale2) = (scale("ls1.gamma")?, scale("ls2.gamma")?);
     let projection = linear("attn.proj", dim, dim, &|o| scale1[o])?;
-    let (up, down) = if file.shape(&at("mlp.w12.weight")).is_some() { ("mlp.w12", "mlp.w3") } else { ("mlp.fc1", "mlp.fc2") };
+    let (up, down) =
+        if file.shape(&at("mlp.w12.weight")).is_some() { ("mlp.w12", "mlp.w3") } else { ("mlp.fc1", "mlp.fc2") };
     let sizes = |name: &str| match file.shape(&at(&format!("{name}.weight"))) {
         Some(&[outputs, inputs]) => (outputs, inputs),
         _ => (0, 0),

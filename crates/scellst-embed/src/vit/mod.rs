@@ -54,7 +54,7 @@ impl Vit {
             dim: net.dim * if options.pooling == VitPooling::ClassAndMean { 2 } else { 1 },
             input_px: u32::try_from(side).unwrap_or(u32::MAX),
             pixels: PixelNorm::IMAGENET,
-            weights: Some(file.spec()),
+            weights: file.spec(),
         };
         let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(Self::NAME, device, &e));
         let device = if device.is_cpu() { None } else { Some(on(device)?) };
@@ -80,7 +80,8 @@ impl Vit {
         let (expected, size) = match self.options.enlarge_to {
             Some(side) => (
                 format!("three channels and 1 to {side} pixels a side"),
-                (height.min(width) > 0 && height.max(width) <= side && side.is_multiple_of(patch)).then_some((side, side)),
+                (height.min(width) > 0 && height.max(width) <= side && side.is_multiple_of(patch))
+                    .then_some((side, side)),
             ),
             None => (
                 format!("three channels and sides that are multiples of {patch} (or vit:px=N, which enlarges)"),

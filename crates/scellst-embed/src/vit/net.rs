@@ -179,7 +179,8 @@ impl Block {
         elementwise::layer_norm(net.isa, (x, ld), (&self.norm1.weight, &self.norm1.bias), EPSILON, normed);
         let qkv = qkv.resize(rows * padded(3 * dim));
         self.qkv.run(normed, rows, dim, qkv, false);
-        let heads = Heads { isa: net.isa, count: net.heads, width: dim / net.heads, tokens, ld: padded(3 * dim), ld_out: ld };
+        let heads =
+            Heads { isa: net.isa, count: net.heads, width: dim / net.heads, tokens, ld: padded(3 * dim), ld_out: ld };
         for (qkv, out) in qkv.chunks_exact(tokens * heads.ld).zip(normed.chunks_exact_mut(tokens * ld)) {
             attention::run(heads, qkv, out, attention);
         }

@@ -75,7 +75,8 @@ pub(super) fn enlarge(from: &[f32], (height, width): (usize, usize), (to_y, to_x
             for (pixel, &(x0, x1, fx)) in row.chunks_exact_mut(3).zip(&across) {
                 for (c, v) in pixel.iter_mut().enumerate() {
                     let at = |y: usize, x: usize| image[(y * width + x) * 3 + c];
-                    let (top, bottom) = (at(y0, x0) + fx * (at(y0, x1) - at(y0, x0)), at(y1, x0) + fx * (at(y1, x1) - at(y1, x0)));
+                    let (top, bottom) =
+                        (at(y0, x0) + fx * (at(y0, x1) - at(y0, x0)), at(y1, x0) + fx * (at(y1, x1) - at(y1, x0)));
                     *v = top + fy * (bottom - top);
                 }
             }

@@ -1,5 +1,6 @@
 //! Weights files: safetensors, and PyTorch's zip files without running what is pickled in them.
 
+mod formula;
 mod pickle;
 mod pytorch;
 mod stored;
@@ -45,8 +46,10 @@ pub(crate) struct Weights {
     /// Of the tensors that are the encoder's.
     prefix: &'static str,
     asked: RefCell<BTreeSet<String>>,
-    spec: WeightsSpec,
-    metadata: BTreeMap<String, String>,
+    /// None where they are made by a formula.
+    spec: Option<WeightsSpec>,
+    /// Seed of weights that nobody trained.
+    untrained: Option<u64>,
 }
 
 impl Weights {
@@ -57,7 +60,7 @@ impl Weights {
             return Err(fail(format!("{length} bytes are over the limit of {MAX_FILE_BYTES}")));
         }
         let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
-        let mut metadata = BTreeMap::new();
+        let mut metadata = BTreeMap::<String, String>::new();
         let tensors = if pytorch::is_zip(&bytes) {
             pytorch::tensors(&bytes).map_err(fail)?
         } else if let Some(reason) = pytorch::refused(&bytes) {
@@ -70,23 +73,21 @@ impl Weights {
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         let file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
         let says = |keys: [&str; 2]| keys.iter().find_map(|k| metadata.get(*k).cloned());
-        let spec = WeightsSpec {
-            file,
-            sha256,
-            source: says(["source", "origin"]),
-            licence: says(["licence", "license"]),
-        };
+        let spec =
+            WeightsSpec { file, sha256, source: says(["source", "origin"]), licence: says(["licence", "license"]) };
         let asked = RefCell::default();
-        Ok(Self { encoder, path: path.to_owned(), bytes, tensors, prefix: "", asked, spec, metadata })
+        let (path, spec) = (path.to_owned(), Some(spec));
+        Ok(Self { encoder, path, bytes, tensors, prefix: "", asked, spec, untrained: None })
     }
 
-    pub(crate) fn spec(&self) -> WeightsSpec {
+    /// Weights that nobody trained, by a formula of the seed: whatever is asked for is there.
+    pub(crate) fn untrained(encoder: &'static str, seed: u64) -> Self {
+        let (path, tensors, asked) = (PathBuf::new(), BTreeMap::new(), RefCell::default());
+        Self { encoder, path, bytes: Vec::new(), tensors, prefix: "", asked, spec: None, untrained: Some(seed) }
+    }
+
+    pub(crate) fn spec(&self) -> Option<WeightsSpec> {
         self.spec.clone()
-    }
-
-    /// What a safetensors file says of itself under a key.
-    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
     }
 
     /// Takes the tensors behind the prefix under which there is one of this name; if there is none, all.
@@ -107,6 +108,9 @@ impl Weights {
 
     /// The f32 values of a tensor that must be there, have this shape and be finite.
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EmbedError> {
+        if let Some(seed) = self.untrained {
+            return Ok(formula::values(seed, name, shape));
+        }
         let wrong = |found: String| self.wrong(name, format!("{shape:?} of floats"), found);
         let full = format!("{}{name}", self.prefix);
         let stored = self.tensors.get(&full).ok_or_else(|| wrong(self.missing()))?;

@@ -313,7 +313,9 @@ impl<'a> Machine<'a> {
 
     fn name(&mut self, module: &str, name: &str) -> Result<(), String> {
         let found = known(module, name).ok_or_else(|| {
-            format!("it wants {module}.{name}, which is no part of a tensor: nothing was run; save the state_dict alone")
+            format!(
+                "it wants {module}.{name}, which is no part of a tensor: nothing was run; save the state_dict alone"
+            )
         })?;
         self.push(Value::Name(found));
         Ok(())

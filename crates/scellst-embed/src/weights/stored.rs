@@ -53,7 +53,8 @@ impl Stored {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let reach = self.shape.iter().zip(&self.stride).try_fold(1usize, |n, (s, d)| n.checked_add((s - 1).checked_mul(*d)?));
+        let reach =
+            self.shape.iter().zip(&self.stride).try_fold(1usize, |n, (s, d)| n.checked_add((s - 1).checked_mul(*d)?));
         let values = bytes.len();
         // No tensor is larger than its storage: an expanded one (stride 0) would be, without bound.
         if reach.is_none_or(|r| r > values) || count > values {

@@ -70,7 +70,8 @@ fn other_formats_are_called_by_name() {
 fn broken_files_are_errors_and_never_panics() {
     let good = file!("plain.pth");
     let all = |weights: Weights| {
-        let names: Vec<(String, Vec<usize>)> = weights.tensors.iter().map(|(n, t)| (n.clone(), t.shape.clone())).collect();
+        let names: Vec<(String, Vec<usize>)> =
+            weights.tensors.iter().map(|(n, t)| (n.clone(), t.shape.clone())).collect();
         for (name, shape) in names {
             // Either is well, as long as it comes back.
             let _ = weights.get(&name, &shape);
@@ -133,7 +134,7 @@ fn a_file_says_its_source_and_licence() {
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &data).unwrap();
     let bytes = safetensors::serialize([("a", view)], Some(metadata.into_iter().collect())).unwrap();
     std::fs::write(&path, bytes).unwrap();
-    let spec = Weights::read("test", &path).unwrap().spec();
+    let spec = Weights::read("test", &path).unwrap().spec().unwrap();
     assert_eq!(spec.licence.as_deref(), Some("CC-BY-4.0"));
     assert_eq!((spec.source.as_deref(), spec.file.as_str(), spec.sha256.len()), (Some("a paper"), "w.safetensors", 64));
     // Bundles from before had no licence.

@@ -89,7 +89,9 @@ fn wide(extra: &[u8]) -> impl Iterator<Item = u64> + '_ {
 }
 
 fn bytes(file: &[u8], at: usize, len: usize) -> Result<&[u8], String> {
-    at.checked_add(len).and_then(|end| file.get(at..end)).ok_or_else(|| format!("broken zip: {len} bytes at {at} are missing"))
+    at.checked_add(len)
+        .and_then(|end| file.get(at..end))
+        .ok_or_else(|| format!("broken zip: {len} bytes at {at} are missing"))
 }
 
 fn u16_at(b: &[u8], at: usize) -> usize {
