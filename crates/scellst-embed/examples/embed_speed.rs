@@ -1,5 +1,6 @@
-//! How many crops of 48 x 48 a second: `embed_speed [NAME] [BATCH] [SECONDS]`, with weights made by a formula
-//! (`mobilenet-v1` wants `--weights` as a fourth argument). One JSON line, as `peers/torch_speed.py` prints.
+//! How many crops a second: `embed_speed [NAME] [BATCH] [SECONDS] [PIXELS] [WEIGHTS]`; the default is `resnet50`, 64
+//! crops of 48 x 48 a call, five seconds. Without a file the weights are random (not for `mobilenet-v1`). One JSON
+//! line, as `peers/torch_speed.py` prints.
 
 #[path = "../tests/formula/mod.rs"]
 mod formula;
@@ -8,6 +9,13 @@ use std::time::Instant;
 
 use ndarray::Array4;
 use scellst_embed::open;
+
+/// The most memory that this program had, MiB; on Linux only.
+fn peak_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM"))?;
+    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib >> 10)
+}
 
 /// Processor time of this program, seconds; on Linux only. On a machine with other work it says more than the clock.
 fn processor_time() -> Option<f64> {
@@ -24,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batch: usize = args.get(1).map_or(Ok(64), |v| v.parse())?;
     let seconds: f64 = args.get(2).map_or(Ok(5.0), |v| v.parse())?;
     let folder = tempfile::tempdir()?;
-    let path = match args.get(3) {
+    let px: usize = args.get(3).map_or(Ok(48), |v| v.parse())?;
+    let path = match args.get(4) {
         Some(path) => path.into(),
         None => {
             let path = folder.path().join("w.safetensors");
@@ -34,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     let encoder = open(name, Some(&path), &candle_core::Device::Cpu)?;
-    let crops = Array4::from_shape_fn((batch, 48, 48, 3), |(n, y, x, c)| (n * 31 + y * 7 + x * 3 + c * 50) as u8);
+    let crops = Array4::from_shape_fn((batch, px, px, 3), |(n, y, x, c)| (n * 31 + y * 7 + x * 3 + c * 50) as u8);
     encoder.embed(crops.view())?;
     let (begin, before) = (Instant::now(), processor_time());
     let mut rates = Vec::new();
@@ -48,10 +57,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     rates.sort_by(f64::total_cmp);
     let threads = rayon::current_num_threads();
     println!(
-        "{{\"stage\": \"embed\", \"encoder\": \"{name}\", \"batch\": {batch}, \"threads\": {threads}, \
-         \"cells_per_s\": {:.1}, \"best\": {:.1}, \"cells_per_processor_s\": {per_core:.1}}}",
+        "{{\"stage\": \"embed\", \"encoder\": \"{name}\", \"px\": {px}, \"batch\": {batch}, \"threads\": {threads}, \
+         \"cells_per_s\": {:.1}, \"best\": {:.1}, \"cells_per_processor_s\": {per_core:.1}, \"peak_memory_mib\": {}}}",
         rates[rates.len() / 2],
-        rates[rates.len() - 1]
+        rates[rates.len() - 1],
+        peak_memory().unwrap_or(0)
     );
     Ok(())
 }

@@ -10,12 +10,6 @@ pub(crate) struct Buffer {
 pub(crate) const LINE: usize = 16;
 
 impl Buffer {
-    pub(crate) fn zeros(len: usize) -> Self {
-        let mut buffer = Self::default();
-        buffer.resize(len);
-        buffer
-    }
-
     /// Room for so many values, whatever they are.
     pub(crate) fn resize(&mut self, len: usize) -> &mut [f32] {
         if self.values.len() < len + LINE {

@@ -118,24 +118,23 @@ mod tests {
 
     #[test]
     fn exp_and_gelu_are_those_of_f64() {
-        // exp(1) and Phi by the tables: the formulas themselves are checked against f64 below.
         for i in -8_800..8_800 {
             let x = i as f32 / 100.0;
             let expected = f64::from(x).exp();
             assert!((f64::from(exp(x)) / expected - 1.0).abs() < 3e-7 || x < -87.0, "{x}: {}", exp(x));
         }
-        // From scipy.special.erf: x, x / 2 (1 + erf(x / sqrt 2)).
+        // x / 2 (1 + math.erf(x / sqrt 2)) by Python 3.11, to eight places.
         for (x, expected) in [
-            (0.0, 0.0),
-            (0.1, 0.053_982_783_727_702_9),
-            (0.5, 0.345_731_230_636_700_8),
-            (1.0, 0.841_344_746_068_542_9),
-            (2.5, 2.484_475_835_669_418_7),
-            (-0.3, -0.114_626_573_326_704_6),
-            (-1.0, -0.158_655_253_931_457_05),
-            (-4.0, -1.266_849_665_513_307_8e-4),
-            (12.0, 12.0),
-            (-12.0, 0.0),
+            (0.0, 0.00000000),
+            (0.1, 0.05398278),
+            (0.5, 0.34573123),
+            (1.0, 0.84134475),
+            (2.5, 2.48447584),
+            (-0.3, -0.11462657),
+            (-1.0, -0.15865525),
+            (-4.0, -0.00012668),
+            (12.0, 12.00000000),
+            (-12.0, -0.00000000),
         ] {
             assert!((f64::from(gelu(x as f32)) - expected).abs() < 1e-6, "{x}: {}", gelu(x as f32));
         }

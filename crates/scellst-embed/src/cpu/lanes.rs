@@ -98,7 +98,6 @@ pub(crate) trait Lanes: Copy {
     unsafe fn store(self, p: *mut f32);
     unsafe fn add(self, b: Self) -> Self;
     unsafe fn sub(self, b: Self) -> Self;
-    unsafe fn mul(self, b: Self) -> Self;
     /// `self + a b`, rounded once where the processor can.
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     unsafe fn clamp(self, low: Self, high: Self) -> Self;
@@ -111,7 +110,10 @@ mod x86 {
     use super::Lanes;
 
     macro_rules! lanes {
-        ($vector:ty, $n:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $min:ident, $max:ident) => {
+        (
+            $vector:ty, $n:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $fma:ident,
+            $min:ident, $max:ident
+        ) => {
             // SAFETY: each function is the instruction itself; what it needs is what `Lanes` asks for.
             impl Lanes for $vector {
                 const N: usize = $n;
@@ -141,11 +143,6 @@ mod x86 {
                     unsafe { $sub(self, b) }
                 }
                 #[inline(always)]
-                unsafe fn mul(self, b: Self) -> Self {
-                    // SAFETY: as above.
-                    unsafe { $mul(self, b) }
-                }
-                #[inline(always)]
                 unsafe fn fma(self, a: Self, b: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $fma(a, b, self) }
@@ -167,7 +164,6 @@ mod x86 {
         _mm512_storeu_ps,
         _mm512_add_ps,
         _mm512_sub_ps,
-        _mm512_mul_ps,
         _mm512_fmadd_ps,
         _mm512_min_ps,
         _mm512_max_ps
@@ -180,7 +176,6 @@ mod x86 {
         _mm256_storeu_ps,
         _mm256_add_ps,
         _mm256_sub_ps,
-        _mm256_mul_ps,
         _mm256_fmadd_ps,
         _mm256_min_ps,
         _mm256_max_ps
@@ -221,10 +216,6 @@ impl Lanes for Four {
     #[inline(always)]
     unsafe fn sub(self, b: Self) -> Self {
         each!(|i: usize| self.0[i] - b.0[i])
-    }
-    #[inline(always)]
-    unsafe fn mul(self, b: Self) -> Self {
-        each!(|i: usize| self.0[i] * b.0[i])
     }
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {

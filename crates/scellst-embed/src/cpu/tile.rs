@@ -1,5 +1,6 @@
 //! The micro-kernel: a few rows of a product, accumulated in registers, with all that follows a convolution.
 #![allow(unsafe_code)] // see lanes.rs
+#![allow(clippy::needless_range_loop)] // indices into small arrays, unrolled: iterators over them are not always
 
 use super::lanes::{Four, Isa, Lanes};
 

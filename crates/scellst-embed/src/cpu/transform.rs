@@ -1,6 +1,7 @@
 //! Winograd's transforms of one tile, over all channels (Lavin and Gray 2016, arXiv 1509.09308): F(2, 3), F(3, 3) and
 //! F(4, 3), interpolating at 0, 1, -1, 2, -2 and infinity.
 #![allow(unsafe_code)] // see lanes.rs
+#![allow(clippy::needless_range_loop)] // indices into small arrays, unrolled: iterators over them are not always
 
 use super::lanes::{Four, Isa, Lanes};
 

@@ -24,8 +24,8 @@ pub use options::{VitOptions, VitPooling};
 ///
 /// Weights by timm's names (`patch_embed.proj.weight`, `blocks.0.attn.qkv.weight`, ...), or by DINOv2's where they
 /// differ (`register_tokens`, `mlp.w12`, `mlp.w3`). Layer norms have an epsilon of 1e-6. Crops whose sides are
-/// multiples of the patch; positions are interpolated (bicubic, antialiased, as timm does) where the grid is not that of
-/// the training. [`VitOptions::enlarge_to`] takes crops of any size and enlarges them first.
+/// multiples of the patch; positions are interpolated (bicubic, antialiased, as timm does) where the grid is not
+/// that of the training. [`VitOptions::enlarge_to`] takes crops of any size and enlarges them first.
 pub struct Vit {
     spec: EncoderSpec,
     options: VitOptions,

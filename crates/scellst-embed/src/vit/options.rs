@@ -22,8 +22,8 @@ pub enum VitPooling {
 }
 
 impl VitOptions {
-    /// From an encoder's name: `vit`, or `vit:heads=6,px=224,pool=mean` with any of the three; pools are `class`, `mean`
-    /// and `class+mean`.
+    /// From an encoder's name: `vit`, or `vit:heads=6,px=224,pool=mean` with any of the three; pools are `class`,
+    /// `mean` and `class+mean`.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let rest = name.strip_prefix("vit")?;
         let mut options = Self::default();

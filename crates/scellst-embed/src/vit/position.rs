@@ -1,7 +1,7 @@
 //! Positions for another grid than that of the training.
 
-/// `(rows, columns, dim)` to `(to.0, to.1, dim)`: bicubic (a = -0.5), antialiased, pixel centres at halves, as PyTorch's
-/// `interpolate(mode="bicubic", antialias=True)` that timm calls.
+/// `(rows, columns, dim)` to `(to.0, to.1, dim)`: bicubic (a = -0.5), antialiased, pixel centres at halves, as
+/// PyTorch's `interpolate(mode="bicubic", antialias=True)` that timm calls.
 pub(super) fn resample(from: &[f32], (rows, columns): (usize, usize), to: (usize, usize), dim: usize) -> Vec<f32> {
     if (rows, columns) == to {
         return from.to_vec();

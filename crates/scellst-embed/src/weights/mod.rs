@@ -93,7 +93,7 @@ impl Weights {
     /// Takes the tensors behind the prefix under which there is one of this name; if there is none, all.
     pub(crate) fn find_prefix(&mut self, name: &str) {
         let fits = |p: &&str| self.tensors.contains_key(&format!("{p}{name}"));
-        self.prefix = PREFIXES.into_iter().find(|p| fits(&p)).unwrap_or_default();
+        self.prefix = PREFIXES.into_iter().find(fits).unwrap_or_default();
     }
 
     /// The shape of a tensor, if there is one of that name.

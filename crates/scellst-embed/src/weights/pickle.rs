@@ -155,7 +155,7 @@ impl<'a> Machine<'a> {
             }
             b')' => self.push(Value::Tuple(Vec::new())),
             b't' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Value::Tuple(items));
             }
             0x85 => self.tuple(1)?,
@@ -167,7 +167,7 @@ impl<'a> Machine<'a> {
                 self.append(&[item])?;
             }
             b'e' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.append(&items)?;
             }
             b'}' => self.push(Value::Dict(Vec::new())),
@@ -176,7 +176,7 @@ impl<'a> Machine<'a> {
                 self.set(&[key, value])?;
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.set(&items)?;
             }
             b'0' => drop(self.pop()?),
@@ -260,7 +260,7 @@ impl<'a> Machine<'a> {
         self.values.get_mut(id).ok_or_else(|| "no such value".into())
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+    fn above_mark(&mut self) -> Result<Vec<Id>, String> {
         let is_mark = |id: &Id| matches!(self.values.get(*id), Some(Value::Mark));
         let at = self.stack.iter().rposition(is_mark).ok_or("no mark")?;
         let items = self.stack.split_off(at + 1);
