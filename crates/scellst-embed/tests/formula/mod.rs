@@ -61,9 +61,9 @@ pub fn resnet(name: &str) -> HashMap<String, Tensor> {
     };
     conv("conv1".into(), "bn1".into(), 64, 3, 7);
     let mut channels = 64;
-    for s in 0..4 {
+    for (s, count) in blocks.into_iter().enumerate() {
         let (within, out) = (64 << s, (64 << s) * expansion);
-        for b in 0..blocks[s] {
+        for b in 0..count {
             let at = |p: &str| format!("layer{}.{b}.{p}", s + 1);
             let sides: &[usize] = if expansion == 1 { &[3, 3] } else { &[1, 3, 1] };
             let mut from = channels;
