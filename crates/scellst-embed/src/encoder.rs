@@ -84,24 +84,50 @@ pub fn names() -> &'static [&'static str] {
 /// # Errors
 /// [`EmbedError::UnknownEncoder`], [`EmbedError::NoWeights`] and what loading the weights gives.
 pub fn open(name: &str, weights: Option<&Path>, device: &Device) -> Result<Box<dyn Encoder>, EmbedError> {
-    let path = |encoder| weights.ok_or(EmbedError::NoWeights { encoder });
-    let (base, untrained) = match name.split_once(":untrained=") {
-        Some((base, seed)) => (base, seed.parse::<u64>().ok()),
-        None => (name, None),
-    };
-    let depth = [ResNetDepth::R18, ResNetDepth::R34, ResNetDepth::R50].into_iter().find(|d| d.name() == base);
-    if let (Some(depth), Some(seed)) = (depth, untrained) {
-        return Ok(Box::new(ResNet::untrained(depth, seed, device)?));
+    open_as(name, weights, None, device)
+}
+
+/// As [`open`], with other pixel statistics than those that the weights of that kind commonly want: the data set's or
+/// the slide's own, as [`PixelStats`](crate::PixelStats) gives them.
+///
+/// # Errors
+/// As [`open`], and [`EmbedError::Pixels`] for statistics that cannot be applied.
+pub fn open_normalised(
+    name: &str,
+    weights: Option<&Path>,
+    pixels: PixelNorm,
+    device: &Device,
+) -> Result<Box<dyn Encoder>, EmbedError> {
+    let wrong = |problem| EmbedError::Pixels { encoder: name.to_owned(), pixels, problem };
+    if !pixels.is_valid() {
+        return Err(wrong("means must be finite and deviations above zero"));
     }
-    if let Some(depth) = depth.filter(|d| d.name() == name) {
-        return Ok(Box::new(ResNet::open(depth, path(depth.name())?, device)?));
+    if name == Morphology::NAME {
+        return Err(wrong("it takes pixels as they are"));
+    }
+    open_as(name, weights, Some(pixels), device)
+}
+
+fn open_as(
+    name: &str,
+    weights: Option<&Path>,
+    pixels: Option<PixelNorm>,
+    device: &Device,
+) -> Result<Box<dyn Encoder>, EmbedError> {
+    let path = |encoder| weights.ok_or(EmbedError::NoWeights { encoder });
+    if let Some((depth, seed)) = ResNetDepth::parse(name) {
+        let net = match seed {
+            Some(seed) => ResNet::untrained(depth, seed, device)?,
+            None => ResNet::open(depth, path(depth.name())?, device)?,
+        };
+        return Ok(Box::new(net.with_pixels(pixels)));
     }
     if let Some(options) = VitOptions::parse(name) {
-        return Ok(Box::new(Vit::open(options, path(Vit::NAME)?, device)?));
+        return Ok(Box::new(Vit::open(options, path(Vit::NAME)?, device)?.with_pixels(pixels)));
     }
     match name {
         Morphology::NAME => Ok(Box::new(Morphology::new())),
-        MobileNetV1::NAME => Ok(Box::new(MobileNetV1::open(path(MobileNetV1::NAME)?, device)?)),
+        MobileNetV1::NAME => Ok(Box::new(MobileNetV1::open(path(MobileNetV1::NAME)?, device)?.with_pixels(pixels))),
         other => Err(EmbedError::UnknownEncoder { name: other.to_owned(), known: names().to_vec() }),
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::PixelNorm;
+
 /// What can go wrong in embedding.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +66,16 @@ pub enum EmbedError {
         expected: String,
         /// Of the file.
         found: String,
+    },
+    /// Pixel statistics that cannot be applied.
+    #[error("{encoder} with pixels of mean {:?} and deviation {:?}: {problem}", pixels.mean, pixels.std)]
+    Pixels {
+        /// Which encoder.
+        encoder: String,
+        /// What was given.
+        pixels: PixelNorm,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// A table of features made elsewhere cannot be read, or does not fit the cells.
     #[error("the features {}: {problem}", path.display())]

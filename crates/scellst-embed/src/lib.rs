@@ -34,15 +34,17 @@ mod encoder;
 mod error;
 mod mobilenet;
 mod morphology;
+mod pixels;
 mod precomputed;
 mod resnet;
 mod vit;
 mod weights;
 
-pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open};
+pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open, open_normalised};
 pub use error::EmbedError;
 pub use mobilenet::MobileNetV1;
 pub use morphology::Morphology;
+pub use pixels::PixelStats;
 pub use precomputed::Precomputed;
 pub use resnet::{ResNet, ResNetDepth};
 pub use vit::{Vit, VitOptions, VitPooling};

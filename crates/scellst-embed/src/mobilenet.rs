@@ -1,7 +1,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use ndarray::{Array2, ArrayView4, Axis};
 
 use crate::batch::{self, Pool, device_error};
@@ -139,6 +139,12 @@ impl MobileNetV1 {
         global_mean(self.isa, w.last.as_slice(), Shape { images, ..last }, out);
     }
 
+    /// With other pixel statistics than the usual.
+    pub(crate) fn with_pixels(mut self, pixels: Option<PixelNorm>) -> Self {
+        self.spec.pixels = pixels.unwrap_or(self.spec.pixels);
+        self
+    }
+
     /// The same through candle's own convolutions, for a GPU and as the reference of the CPU path.
     ///
     /// # Errors
@@ -146,7 +152,7 @@ impl MobileNetV1 {
     pub fn embed_on(&self, crops: ArrayView4<'_, u8>, device: &Device) -> Result<Array2<f32>, EmbedError> {
         check_crops(Self::NAME, &crops, 16)?;
         let net = DeviceNet::new(self, device).map_err(|e| device_error(Self::NAME, device, &e))?;
-        net.embed(crops).map_err(|e| device_error(Self::NAME, device, &e))
+        net.embed(crops, self.spec.pixels).map_err(|e| device_error(Self::NAME, device, &e))
     }
 }
 
@@ -154,7 +160,7 @@ impl Encoder for MobileNetV1 {
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
         check_crops(Self::NAME, &crops, 16)?;
         if let Some(net) = &self.device {
-            return net.embed(crops).map_err(|e| device_error(Self::NAME, &net.device, &e));
+            return net.embed(crops, self.spec.pixels).map_err(|e| device_error(Self::NAME, &net.device, &e));
         }
         let (_, height, width, channels) = crops.dim();
         let shapes = self.shapes(Shape { images: 1, height, width, channels, ld: channels });
@@ -198,13 +204,14 @@ impl DeviceNet {
         Ok(Self { device: device.clone(), layers })
     }
 
-    fn embed(&self, crops: ArrayView4<'_, u8>) -> candle_core::Result<Array2<f32>> {
+    fn embed(&self, crops: ArrayView4<'_, u8>, norm: PixelNorm) -> candle_core::Result<Array2<f32>> {
         let (n, h, w, c) = crops.dim();
         let mut out = Vec::with_capacity(n * CHANNELS[11]);
         for batch in crops.axis_chunks_iter(Axis(0), 256) {
-            let pixels: Vec<u8> = batch.iter().copied().collect();
-            let x = Tensor::from_vec(pixels, (batch.dim().0, h, w, c), &self.device)?.permute((0, 3, 1, 2))?;
-            let mut x = ((x.to_dtype(DType::F32)? / 127.5)? - 1.0)?;
+            let mut pixels = vec![0.0; batch.len()];
+            norm.apply(batch, &mut pixels);
+            let x = Tensor::from_vec(pixels, (batch.dim().0, h, w, c), &self.device)?;
+            let mut x = x.permute((0, 3, 1, 2))?.contiguous()?;
             for (weight, bias, stride, groups) in &self.layers {
                 let (padding, taps) = (if *stride == 1 { 1 } else { 0 }, weight.dim(D::Minus1)?);
                 if *stride == 2 {

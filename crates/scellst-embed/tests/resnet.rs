@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use ndarray::Array4;
-use scellst_embed::{EmbedError, Encoder, ResNet, ResNetDepth, open};
+use scellst_embed::{EmbedError, Encoder, PixelNorm, ResNet, ResNetDepth, open, open_normalised};
 
 const DEPTHS: [ResNetDepth; 3] = [ResNetDepth::R18, ResNetDepth::R34, ResNetDepth::R50];
 
@@ -150,6 +150,25 @@ fn an_untrained_network_is_its_seed() {
     assert!(one.iter().all(|v| v.is_finite()) && one.iter().any(|v| *v > 0.1));
     for wrong in ["resnet18:untrained=x", "resnet18:untrained=-1", "mobilenet-v1:untrained=1"] {
         assert!(matches!(open(wrong, None, &Device::Cpu), Err(EmbedError::UnknownEncoder { .. })), "{wrong}");
+    }
+}
+
+#[test]
+fn pixel_statistics_are_part_of_the_encoder() {
+    let crops = formula::crops(2, 48);
+    let name = "resnet18:untrained=3";
+    let usual = open(name, None, &Device::Cpu).unwrap();
+    let pixels = PixelNorm { mean: [0.5, 0.6, 0.7], std: [0.1, 0.2, 0.3] };
+    let own = open_normalised(name, None, pixels, &Device::Cpu).unwrap();
+    assert_eq!((usual.spec().pixels, own.spec().pixels), (PixelNorm::IMAGENET, pixels));
+    let (a, b) = (usual.embed(crops.view()).unwrap(), own.embed(crops.view()).unwrap());
+    assert!(formula::difference(&a, &b) > 0.01);
+    let same = open_normalised(name, None, PixelNorm::IMAGENET, &Device::Cpu).unwrap();
+    assert_eq!(same.embed(crops.view()).unwrap(), a);
+    for (name, std) in [(name, [0.1, 0.0, 0.1]), (name, [0.1, f32::NAN, 0.1]), ("morphology", [0.1; 3])] {
+        let pixels = PixelNorm { mean: [0.5; 3], std };
+        let result = open_normalised(name, None, pixels, &Device::Cpu);
+        assert!(matches!(result, Err(EmbedError::Pixels { .. })), "{name} {std:?}");
     }
 }
 

@@ -37,6 +37,16 @@ impl ResNetDepth {
         }
     }
 
+    /// From an encoder's name, with the seed of weights that nobody trained: `resnet18`, `resnet18:untrained=7`.
+    pub(crate) fn parse(name: &str) -> Option<(Self, Option<u64>)> {
+        let (base, seed) = match name.split_once(":untrained=") {
+            Some((base, seed)) => (base, Some(seed.parse().ok()?)),
+            None => (name, None),
+        };
+        let depth = [Self::R18, Self::R34, Self::R50].into_iter().find(|d| d.name() == base)?;
+        Some((depth, seed))
+    }
+
     /// Number of features.
     pub fn dim(self) -> usize {
         512 * self.expansion()
@@ -102,6 +112,12 @@ impl ResNet {
         let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(depth.name(), device, &e));
         let device = if device.is_cpu() { None } else { Some(on(device)?) };
         Ok(Self { depth, spec, net, pool: Pool::default(), device })
+    }
+
+    /// With other pixel statistics than the usual.
+    pub(crate) fn with_pixels(mut self, pixels: Option<PixelNorm>) -> Self {
+        self.spec.pixels = pixels.unwrap_or(self.spec.pixels);
+        self
     }
 
     /// The same through candle's own convolutions, for a GPU and as the reference of the CPU path.

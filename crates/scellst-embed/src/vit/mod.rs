@@ -61,6 +61,12 @@ impl Vit {
         Ok(Self { spec, options, net, pool: Pool::default(), device })
     }
 
+    /// With other pixel statistics than the usual.
+    pub(crate) fn with_pixels(mut self, pixels: Option<PixelNorm>) -> Self {
+        self.spec.pixels = pixels.unwrap_or(self.spec.pixels);
+        self
+    }
+
     /// The same through candle's own operations, for a GPU and as the reference of the CPU path.
     ///
     /// # Errors
