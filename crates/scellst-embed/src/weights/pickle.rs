@@ -4,8 +4,8 @@
 //!
 //! Opcodes after `pickletools` of CPython; the tensors' arguments after `torch/_utils.py`.
 
-/// Pickles of state dictionaries have some hundred kilobytes.
-const MAX_BYTES: usize = 8 << 20;
+/// Pickles of state dictionaries have some hundred kilobytes; a byte may cost seventy of memory.
+const MAX_BYTES: usize = 2 << 20;
 
 /// Place of a value.
 pub(super) type Id = usize;
