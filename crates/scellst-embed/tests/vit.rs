@@ -115,6 +115,13 @@ fn what_does_not_fit_is_named() {
     fails("vit:heads=4", &|t| drop(t.remove("blocks.1.attn.qkv.weight")), &["blocks.1.attn.qkv.weight"]);
     fails("vit:heads=4", &|t| drop(t.remove("patch_embed.proj.weight")), &["patch_embed.proj.weight"]);
     fails("vit:heads=4", &|t| drop(t.remove("pos_embed")), &["pos_embed", "no such tensor"]);
+    fails(
+        "vit:heads=4",
+        &|t| t.retain(|name, _| !name.starts_with("blocks.")),
+        &["blocks.0.norm1.weight", "no such tensor"],
+    );
+    // timm's networks that pool by the mean norm after it: another order, so another network.
+    fails("vit:heads=4", &|t| drop(t.insert("fc_norm.weight".into(), other.clone())), &["fc_norm.weight"]);
     // A norm of queries, which this network has not.
     fails(
         "vit:heads=4",

@@ -33,7 +33,7 @@ impl Precomputed {
     pub fn read_npy(path: &Path) -> Result<Self, EmbedError> {
         let bytes = read(path)?;
         let features = npy::table(&bytes).map_err(|problem| failed(path, problem))?;
-        Self::new(path, features, None, None)
+        Self::from_table(path, features)
     }
 
     /// From a safetensors file with a table `features`, `embeddings`, `feats` or `X` of `(cells, features)` in f16,
@@ -56,20 +56,19 @@ impl Precomputed {
         let ids = ids.map(|v| whole(path, &v)).transpose()?;
         let places = file.shape("coords").map(|_| file.numbers("coords", &[rows, 2])).transpose()?;
         let places = places.map(|v| v.chunks_exact(2).map(|p| Point::new(p[0], p[1])).collect());
-        Self::new(path, features, ids, places)
+        Ok(Self { ids, places, ..Self::from_table(path, features)? })
     }
 
-    fn new(
-        path: &Path,
-        features: Array2<f32>,
-        ids: Option<Vec<u64>>,
-        places: Option<Vec<Point<Level0>>>,
-    ) -> Result<Self, EmbedError> {
+    /// From a table that was read in another way; `path` is for errors.
+    ///
+    /// # Errors
+    /// [`EmbedError::Features`] for rows without features, or values that are no numbers.
+    pub fn from_table(path: &Path, features: Array2<f32>) -> Result<Self, EmbedError> {
         let bad = features.indexed_iter().find(|(_, v)| !v.is_finite());
         match bad {
             Some(((row, column), v)) => Err(failed(path, format!("row {row}, feature {column}: a value of {v}"))),
             None if features.ncols() == 0 => Err(failed(path, "rows without features".into())),
-            None => Ok(Self { path: path.to_owned(), features, ids, places }),
+            None => Ok(Self { path: path.to_owned(), features, ids: None, places: None }),
         }
     }
 

@@ -66,10 +66,12 @@ pub(super) fn network(options: VitOptions, file: &mut Weights) -> Result<Net, Em
 
     let blocks = (0..).take_while(|b| file.shape(&format!("blocks.{b}.norm1.weight")).is_some());
     let blocks: Vec<Block> = blocks.map(|b| block(isa, file, b, dim, heads)).collect::<Result<_, _>>()?;
-    let norm_name =
-        if file.shape("norm.weight").is_none() && file.shape("fc_norm.weight").is_some() { "fc_norm" } else { "norm" };
-    let norm = norm(file, norm_name, dim)?;
-    file.finish(&["head.", "mask_token", "fc_norm.", "norm.", "head_dist.", "dino_head.", "ibot_head."])?;
+    if blocks.is_empty() {
+        // There is no network without any: this says which tensor is missing.
+        file.get("blocks.0.norm1.weight", &[dim])?;
+    }
+    let norm = norm(file, "norm", dim)?;
+    file.finish(&["head.", "mask_token", "dino_head.", "ibot_head."])?;
     Ok(Net {
         isa,
         dim,
