@@ -101,8 +101,6 @@ pub(crate) trait Lanes: Copy {
     /// `self + a b`, rounded once where the processor can.
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     unsafe fn clamp(self, low: Self, high: Self) -> Self;
-    /// Asks for the cache line at an address that need not be valid.
-    fn prefetch(_: *const f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -153,11 +151,6 @@ mod x86 {
                 unsafe fn clamp(self, low: Self, high: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $min($max(self, low), high) }
-                }
-                #[inline(always)]
-                fn prefetch(p: *const f32) {
-                    // SAFETY: a prefetch of any address is harmless.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
                 }
             }
         };

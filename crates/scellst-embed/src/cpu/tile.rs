@@ -35,9 +35,6 @@ pub(super) struct Tile {
     pub high: f32,
 }
 
-/// Rows of weights that are asked for before they are needed: they come from the second or third cache.
-const AHEAD: usize = 12;
-
 /// `c = clamp(a b + bias (+ c))` for `MR` rows and a panel of `NV` vectors.
 #[inline(always)]
 unsafe fn tile<V: Lanes, const MR: usize, const NV: usize>(t: &Tile) {
@@ -58,7 +55,6 @@ unsafe fn tile<V: Lanes, const MR: usize, const NV: usize>(t: &Tile) {
                 while i < k {
                     let mut w = [V::splat(0.0); NV];
                     for v in 0..NV {
-                        V::prefetch(b.wrapping_add(AHEAD * columns + v * V::N));
                         w[v] = V::load(b.add(v * V::N));
                     }
                     for r in 0..MR {
