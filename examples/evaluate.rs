@@ -5,8 +5,11 @@ mod common;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use scellst::pipeline::{EvaluateOptions, Evaluation, Pooling, evaluate};
+use scellst::pipeline::{
+    Bundle, EvaluateOptions, Evaluation, EvidenceOptions, Observer, Pooling, evaluate, parse_device,
+};
 use scellst::types::MicronsPerPixel;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -40,14 +43,35 @@ struct Args {
     /// One row a gene
     #[arg(long, value_name = "metrics.csv")]
     out: PathBuf,
-    /// The slide, for --maps
-    #[arg(long, value_name = "FILE", requires = "maps")]
+    /// The slide, for --maps and --report
+    #[arg(long, value_name = "FILE")]
     slide: Option<PathBuf>,
+    /// Another method's prediction of the same cells, tested against this one; may be repeated
+    #[arg(long, value_name = "NAME=FILE.h5ad")]
+    baseline: Vec<String>,
+    /// All of it as one HTML file
+    #[arg(long, value_name = "report.html")]
+    report: Option<PathBuf>,
+    /// The report's figures, PNG and SVG
+    #[arg(long, value_name = "DIR", requires = "report")]
+    figures: Option<PathBuf>,
+    /// The model's bundle, for its provenance and intervals in the report
+    #[arg(long, value_name = "MODEL_DIR", requires = "report")]
+    model: Option<PathBuf>,
+    /// Side of the blocks that intervals and tests draw from, um; else three distances between spots
+    #[arg(long, value_name = "UM")]
+    block: Option<f64>,
+    /// Bootstrap replicates, moved slides and swaps
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    replicates: usize,
+    /// Of the random numbers
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// A folder for pictures: measured spots beside predicted cells, a gene each
     #[arg(long, value_name = "DIR")]
     maps: Option<PathBuf>,
-    /// Genes to draw; else the two best predicted
-    #[arg(long, value_name = "A,B", value_delimiter = ',', requires = "maps")]
+    /// Genes to draw; else the best predicted ones
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
     map_genes: Vec<String>,
     #[command(flatten)]
     common: common::Common,
@@ -64,8 +88,19 @@ fn main() -> ExitCode {
             Level::Cell => Pooling::Cells { within_um: args.within },
         };
         let mpp = args.mpp.map(MicronsPerPixel::square).transpose()?;
-        let result = evaluate(&args.pred, &args.truth, &EvaluateOptions { pooling, mpp })?;
-        common::write_whole(&args.out, common::metrics_table(&result.scores).as_bytes())?;
+        let options = EvaluateOptions { pooling, mpp };
+        let console = common::Console::default();
+        console.stage("comparing");
+        let result = evaluate(&args.pred, &args.truth, &options)?;
+        let weighing = EvidenceOptions {
+            block_um: args.block,
+            replicates: args.replicates,
+            seed: args.seed,
+            ..Default::default()
+        };
+        console.stage("weighing the evidence");
+        let weighed = result.compared.weigh(&weighing)?;
+        common::write_whole(&args.out, weighed.csv(&result.compared.variance).as_bytes())?;
 
         let s = &result.scores;
         println!("{} of {} {} compared, {} genes", s.observations, result.truths, what(args.level), s.len());
@@ -73,10 +108,70 @@ fn main() -> ExitCode {
             println!("{} predicted genes are not in the truth", result.missing_genes.len());
         }
         println!("{}", result.summary);
+        let interval = |means: &[(usize, f64, Option<(f64, f64)>)]| {
+            let text =
+                |m: &(usize, f64, Option<(f64, f64)>)| Some(format!("top {}: {:.3} to {:.3}", m.0, m.2?.0, m.2?.1));
+            means.iter().filter_map(text).collect::<Vec<_>>().join("  ")
+        };
+        println!("95 % intervals over {} blocks        {}", weighed.blocks, interval(&weighed.means));
+        println!(
+            "{} of {} genes are predictable (5 % false discoveries against moved slides)",
+            weighed.predictable(),
+            s.len()
+        );
+        if let Some(ceiling) = weighed.mean_ceiling {
+            println!("a perfect prediction would reach {ceiling:.3} with these counts (mean ceiling)");
+        }
+        weighed.notes.iter().for_each(|note| println!("note: {note}"));
+
+        let mut beside = Vec::new();
+        for given in &args.baseline {
+            let Some((name, path)) = given.split_once('=') else {
+                bail!("--baseline {given}: expected NAME=FILE.h5ad");
+            };
+            let other = evaluate(path.as_ref(), &args.truth, &options).with_context(|| format!("--baseline {name}"))?;
+            let found =
+                result.compared.beside(&other.compared, &weighing).with_context(|| format!("--baseline {name}"))?;
+            let all = found.means.last().map_or(0.0, |m| m.1);
+            let p = found.p_value.map(|p| format!(", p = {p:.3}")).unwrap_or_default();
+            println!(
+                "{name}: {all:.3} over all genes (this one less that: {:+.3}{p})",
+                found.difference.unwrap_or(0.0)
+            );
+            beside.push((name.to_owned(), found));
+        }
+
         if let Some(folder) = &args.maps {
             let genes = if args.map_genes.is_empty() { best(&result, 2) } else { args.map_genes.clone() };
             common::maps::write(folder, &args.pred, &args.truth, args.slide.as_deref(), &genes)?;
         }
+        if let Some(path) = &args.report {
+            common::check_output(path)?;
+            console.stage("drawing the report");
+            let bundle = match &args.model {
+                Some(folder) => Some((folder.as_path(), Bundle::load(folder, &parse_device("cpu")?)?)),
+                None => None,
+            };
+            let report = common::evidence::report(&common::evidence::Sources {
+                pred: &args.pred,
+                truth: &args.truth,
+                slide: args.slide.as_deref(),
+                bundle: bundle.as_ref().map(|(folder, bundle)| (*folder, bundle)),
+                evaluation: &result,
+                weighed: &weighed,
+                beside: &beside,
+                genes: &if args.map_genes.is_empty() { best(&result, 3) } else { args.map_genes.clone() },
+                mpp: args.mpp,
+                spots: matches!(args.level, Level::Spot),
+            })?;
+            report.save(path)?;
+            println!("{}", report.first_line());
+            if let Some(folder) = &args.figures {
+                std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+                report.save_figures(folder)?;
+            }
+        }
+        console.finish();
         Ok(())
     })
 }

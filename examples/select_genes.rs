@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use scellst::expr::{FilterConfig, GeneSelection, common_genes, write_gene_scores};
-use scellst::h5::read_counts;
+use scellst::expr::{
+    FilterConfig, GeneSelection, SpatialStatistic, SpatialTest, SpotGraph, Tails, common_genes, spatial_tests,
+    write_gene_scores,
+};
+use scellst::h5::{CountsOptions, read_counts_with};
 use scellst::pipeline::Observer;
 
 /// Chooses genes from the counts of one or more sections and writes `gene,score,rank`
@@ -23,6 +26,16 @@ struct Args {
     /// Take all genes and spots, without the filters on counts
     #[arg(long)]
     no_filter: bool,
+    /// Moran's I and Geary's C of all genes that are left, with p-values (normality, one-sided; Benjamini-Hochberg), as
+    /// another CSV
+    #[arg(long, value_name = "tests.csv")]
+    tests: Option<PathBuf>,
+    /// Neighbours of a spot for those: 6 on a hexagonal array (Visium), 4 on a square one
+    #[arg(long, value_name = "6|4", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=32))]
+    neighbours: u8,
+    /// Which genome, where a file has several
+    #[arg(long)]
+    genome: Option<String>,
     /// The CSV
     #[arg(long, value_name = "genes.csv")]
     out: PathBuf,
@@ -37,12 +50,15 @@ fn main() -> ExitCode {
         let console = common::Console::default();
         let mut sections = Vec::new();
         for path in &args.h5ad {
-            let section = read_counts(path)?;
+            let mut options = CountsOptions::default();
+            options.genome.clone_from(&args.genome);
+            let section = read_counts_with(path, &options)?;
             if !section.left_out.is_empty() {
                 console.note(&format!("{}: {}", path.display(), section.left_out));
             }
-            // Only Moran's I asks where the spots are.
+            // Only spatial statistics ask where the spots are.
             let centres = match &args.genes {
+                _ if args.tests.is_some() => Some(section.require_spatial()?.to_vec()),
                 GeneSelection::Svg(_) => Some(section.require_spatial()?.to_vec()),
                 _ => None,
             };
@@ -65,6 +81,24 @@ fn main() -> ExitCode {
             None => args.genes.select(&sections.iter().map(|(e, _)| e).collect::<Vec<_>>())?,
         };
         write_gene_scores(&args.out, &scores)?;
+        if let Some(file) = &args.tests {
+            let mut table = String::from("section,gene,morans_i,p,p_adjusted,gearys_c,p_geary,p_geary_adjusted\n");
+            for (path, (expression, centres)) in args.h5ad.iter().zip(&sections) {
+                let graph = SpotGraph::grid(centres.as_deref().unwrap_or_default(), args.neighbours.into())?;
+                let test = |statistic| spatial_tests(expression, expression.genes(), &graph, statistic, Tails::One);
+                let (moran, geary) = (test(SpatialStatistic::MoransI)?, test(SpatialStatistic::GearysC)?);
+                let section = path.file_stem().unwrap_or_default().to_string_lossy();
+                for ((gene, i), c) in expression.genes().iter().zip(&moran.genes).zip(&geary.genes) {
+                    let three = |test: &Option<SpatialTest>| match test {
+                        Some(t) => format!("{},{},{}", t.value, t.p, t.p_adjusted),
+                        // A constant gene.
+                        None => ",,".to_owned(),
+                    };
+                    table += &format!("{section},{gene},{},{}\n", three(i), three(c));
+                }
+            }
+            common::write_whole(file, table.as_bytes())?;
+        }
         console.note(&format!("{} genes", scores.len()));
         Ok(())
     })

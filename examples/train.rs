@@ -7,11 +7,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use scellst::bags::{Held, Reach, SplitBy, SplitPlan};
 use scellst::cells::{StainMethod, StainTarget};
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
-use scellst::model::TrainConfig;
+use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
-    Observer, PrepareOptions, SectionSource, TrainOptions, Validation, load_section, parse_device, prepare, train,
+    Cohort, ContextSpec, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions, Validation,
+    load_section, parse_device, prepare, train,
 };
 
 /// Trains a model from slides and their spots, and writes it as a bundle
@@ -27,9 +29,21 @@ struct Args {
     /// A section described by a file (slide, counts, mpp, spot diameter); may be repeated
     #[arg(long, value_name = "FILE.toml")]
     section: Vec<PathBuf>,
-    /// Sections of the HEST folder that decide when to stop; else a fifth of the spots at random
-    #[arg(long, value_name = "D", value_delimiter = ',', requires = "hest")]
+    /// Sections described together in one file
+    #[arg(long, value_name = "FILE.toml")]
+    cohort: Option<PathBuf>,
+    /// Sections (of the cohort, or others of the HEST folder) that decide when to stop, and train nothing
+    #[arg(long, value_name = "D", value_delimiter = ',')]
     validate_on: Vec<String>,
+    /// What is held out to decide when to stop, where no section is: random spots, blocks with a gap, patients, sections
+    #[arg(long, value_name = "random|block|patient|section", default_value = "random", conflicts_with = "validate_on")]
+    split: SplitKind,
+    /// How much of it
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    held: f64,
+    /// Refuse to train if what validates leaks into training
+    #[arg(long)]
+    strict: bool,
     /// hvg:K, var:K, svg:K, or a file of names
     #[arg(long, value_name = "hvg:1000|var:1000|FILE")]
     genes: GeneSelection,
@@ -42,9 +56,15 @@ struct Args {
     /// The encoder's weights
     #[arg(long, value_name = "F.safetensors|F.pth")]
     weights: Option<PathBuf>,
-    /// mse (nb-mean and nb-total are to come)
-    #[arg(long, default_value = "mse")]
-    loss: String,
+    /// Squared error of scaled logs (mse), or likelihoods of raw counts
+    #[arg(long, value_name = "mse|nb-mean|nb-total|poisson|zero-inflated-nb", default_value = "mse", value_parser = loss)]
+    loss: Loss,
+    /// Train so many models from as many seeds and predict their mean
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    members: u16,
+    /// Keep the state of training in this folder and go on from it after an interruption
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
     /// At most so many epochs
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().max_epochs)]
     epochs: usize,
@@ -57,12 +77,19 @@ struct Args {
     /// Labels scaled per slide, over all slides (global), or not (none)
     #[arg(long, default_value = "slide")]
     scaling: Scaling,
-    /// Give the features to the network as the encoder made them, as the published code does
-    #[arg(long)]
+    /// Features to mean 0 and deviation 1: of each slide over its own cells (slide), over the training cells (training),
+    /// or as the encoder made them (none), as the published code does
+    #[arg(long, value_name = "slide|training|none", default_value = "training")]
+    feature_scaling: FeatureScaling,
+    /// The same as --feature-scaling none
+    #[arg(long, conflicts_with = "feature_scaling")]
     raw_features: bool,
     /// Bring the stain of every slide to that of the first section: macenko, vahadane or reinhard
     #[arg(long, value_name = "METHOD")]
     stain: Option<StainMethod>,
+    /// Let each cell see its neighbourhood too: the mean features of all cells within these radii, um
+    #[arg(long, value_name = "50,100,200")]
+    context: Option<ContextSpec>,
     /// Of weights, dropout and splits
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -76,18 +103,87 @@ struct Args {
     common: common::Common,
 }
 
+/// A loss by its name.
+fn loss(name: &str) -> Result<Loss, String> {
+    let all = [Loss::Mse, Loss::NbMean, Loss::NbTotal, Loss::Poisson, Loss::ZeroInflatedNb];
+    let known = all.into_iter().find(|loss| loss.to_string() == name);
+    known.ok_or_else(|| format!("expected one of {}", all.map(|loss| loss.to_string()).join(", ")))
+}
+
+/// What features are standardised over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FeatureScaling {
+    Slide,
+    Training,
+    None,
+}
+
+/// What is held out together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SplitKind {
+    Random,
+    Block,
+    Patient,
+    Section,
+}
+
+impl SplitKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Random => "held-out spots of the same sections",
+            Self::Block => "held-out blocks of the same sections",
+            Self::Patient => "held-out patients",
+            Self::Section => "held-out sections",
+        }
+    }
+
+    fn validation(
+        self,
+        share: f64,
+        seed: u64,
+        sections: &[PreparedSection],
+        context: Option<&ContextSpec>,
+    ) -> Validation {
+        let by = match self {
+            Self::Random => return Validation::Random(share),
+            Self::Patient => SplitBy::Patient,
+            Self::Section => SplitBy::Section,
+            Self::Block => {
+                let spot = sections.iter().map(|s| s.spots.reach_um()).fold(0.0, f64::max);
+                let reach = context.map_or(Reach::Spot, |c| Reach::CellContext(c.largest_um()));
+                let gap_um = reach.um(spot);
+                SplitBy::Block { side_um: 1000.0_f64.max(4.0 * gap_um), gap_um }
+            }
+        };
+        Validation::Plan(SplitPlan { by, held: Held::Share(share), seed })
+    }
+}
+
+/// The sections that validate, behind those that train.
+fn put_last(sources: &mut Vec<SectionSource>, args: &Args) -> anyhow::Result<()> {
+    for id in &args.validate_on {
+        if args.sections.contains(id) {
+            anyhow::bail!("section {id} is to train and to validate: it cannot do both");
+        }
+        let source = match (sources.iter().position(|s| s.id.0 == *id), &args.hest) {
+            (Some(at), _) => sources.remove(at),
+            (None, Some(folder)) => SectionSource::hest(folder, id)?,
+            (None, None) => anyhow::bail!("--validate-on {id}: there is no such section among those given"),
+        };
+        sources.push(source);
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     common::run(|| {
         args.common.apply()?;
-        if args.loss != "mse" {
-            anyhow::bail!("--loss {}: only mse is there yet", args.loss);
-        }
         let device = parse_device(&args.device)?;
         let encoder = scellst::embed::open(&args.encoder, args.weights.as_deref(), &device)?;
         let mut sources = Vec::new();
         if let Some(folder) = &args.hest {
-            if args.sections.is_empty() {
+            if args.sections.is_empty() && args.cohort.is_none() && args.section.is_empty() {
                 anyhow::bail!("--hest needs --sections: which of its sections to train on");
             }
             for id in &args.sections {
@@ -97,16 +193,15 @@ fn main() -> ExitCode {
         for file in &args.section {
             sources.push(SectionSource::read(file)?);
         }
+        if let Some(file) = &args.cohort {
+            sources.extend(Cohort::read(file)?.sections);
+        }
         if sources.is_empty() {
-            anyhow::bail!("nothing to train on: give --hest DIR --sections A,B or --section FILE.toml");
+            anyhow::bail!(
+                "nothing to train on: give --hest DIR --sections A,B, --cohort FILE.toml or --section FILE.toml"
+            );
         }
-        if let Some(id) = args.validate_on.iter().find(|id| sources.iter().any(|s| s.id.0 == **id)) {
-            anyhow::bail!("section {id} is to train and to validate: it cannot do both");
-        }
-        for id in &args.validate_on {
-            // `requires` has seen to the folder.
-            sources.push(SectionSource::hest(args.hest.as_deref().unwrap_or(".".as_ref()), id)?);
-        }
+        put_last(&mut sources, &args)?;
 
         let console = common::Console::default();
         let begin = Instant::now();
@@ -115,7 +210,9 @@ fn main() -> ExitCode {
             (Some(method), Some(first)) => Some(StainTarget::of_slide(&first.open_slide()?, method)?),
             _ => None,
         };
-        let prepared_as = PrepareOptions { filter, stain, ..PrepareOptions::default() };
+        let slide_scale = args.feature_scaling == FeatureScaling::Slide;
+        let context = args.context.clone();
+        let prepared_as = PrepareOptions { filter, stain, slide_scale, context, ..PrepareOptions::default() };
         let mut sections = Vec::new();
         for source in &sources {
             let section = prepare(load_section(source)?, &prepared_as, encoder.as_ref(), &console)
@@ -125,14 +222,18 @@ fn main() -> ExitCode {
             sections.push(section);
         }
         let validation = match args.validate_on.len() {
-            0 => Validation::Random(0.2),
+            0 => args.split.validation(args.held, args.seed, &sections, args.context.as_ref()),
             n => Validation::LastSections(n),
         };
         let options = TrainOptions {
             genes: args.genes.clone(),
             scaling: args.scaling,
             validation,
-            standardise: !args.raw_features,
+            standardise: args.feature_scaling == FeatureScaling::Training && !args.raw_features,
+            loss: args.loss,
+            members: args.members.into(),
+            checkpoints: args.checkpoints.clone(),
+            strict: args.strict,
             train: TrainConfig {
                 learning_rate: args.learning_rate,
                 max_epochs: args.epochs,
@@ -144,25 +245,29 @@ fn main() -> ExitCode {
         let outcome = train(&sections, &prepared_as, encoder.as_ref(), &options, &device, &console)?;
         console.finish();
 
-        let mut curve = String::from("epoch,train_loss,validation_loss\n");
-        for e in &outcome.training.history {
-            curve += &format!("{},{},{}\n", e.epoch, e.train_loss, e.validation_loss);
+        let mut curve = String::from("member,epoch,train_loss,validation_loss,learning_rate,gradient_norm\n");
+        for (member, training) in outcome.trainings.iter().enumerate() {
+            for e in &training.history {
+                let (fit, held) = (e.train_loss, e.validation_loss);
+                curve += &format!("{member},{},{fit},{held},{},{}\n", e.epoch, e.learning_rate, e.gradient_norm);
+            }
         }
         outcome.bundle.save_with(&args.out, args.weights.as_deref(), &[("loss.csv", curve.into_bytes())])?;
         write_gene_scores(&args.out.join("genes.csv"), &outcome.genes)?;
-        let curve = common::curve(&outcome.training);
+        let curve = common::curve(&outcome.trainings[0]);
         scellst::report::save_png(&scellst::report::loss_curve(&curve), args.out.join("loss.png"))?;
 
-        let kind =
-            if args.validate_on.is_empty() { "held-out spots of the same sections" } else { "held-out sections" };
-        let t = &outcome.training;
-        console.note(&format!("best of {} epochs: {}, loss {:.5}", t.history.len(), t.best_epoch, t.best_loss));
+        let kind = if args.validate_on.is_empty() { args.split.name() } else { "held-out sections" };
+        for t in &outcome.trainings {
+            console.note(&format!("best of {} epochs: {}, loss {:.5}", t.history.len(), t.best_epoch, t.best_loss));
+        }
         console.note(&format!("mean Pearson on {kind}:"));
         outcome.scores.iter().for_each(|s| console.note(&format!("  {s}")));
-        if let [model, ridge] = outcome.scores.as_slice()
-            && model.pearson.last().zip(ridge.pearson.last()).is_some_and(|(m, r)| m.1 < r.1)
-        {
-            console.note("  the ridge does better than the model over all genes");
+        let over_all = |s: &Scored| s.pearson.last().map(|p| p.1);
+        if let Some((model, others)) = outcome.scores.split_first() {
+            for other in others.iter().filter(|other| over_all(other) > over_all(model)) {
+                console.note(&format!("  {} does better than the model over all genes", other.name));
+            }
         }
         console.note(&format!("{} in {:.0} s", args.out.display(), begin.elapsed().as_secs_f64()));
         Ok(())

@@ -11,14 +11,13 @@ use scellst::cells::{ImportOptions, read_geojson, write_geojson};
 use scellst::embed::Morphology;
 use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{SectionParts, read_matrix, write_section};
-use scellst::model::TrainConfig;
+use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
     Bundle, EvaluateOptions, Pooling, PredictOptions, PrepareOptions, Quiet, SectionSource, TrainOptions, TrainOutcome,
     Validation, evaluate, load_section, predict, prepare, train,
 };
 use scellst::sim::{SimConfig, SyntheticSection};
 use scellst::slide::Slide;
-use scellst::types::SectionId;
 
 fn make(folder: &Path, name: &str, seed: u64) -> (SyntheticSection, SectionSource) {
     let config = SimConfig { seed, size_um: (1000.0, 1000.0), ..SimConfig::default() };
@@ -33,15 +32,8 @@ fn make(folder: &Path, name: &str, seed: u64) -> (SyntheticSection, SectionSourc
     };
     let counts = folder.join(format!("{name}.h5ad"));
     write_section(&counts, section.spot_counts(), &parts).unwrap();
-    let source = SectionSource {
-        id: SectionId(name.into()),
-        slide,
-        counts,
-        mpp: None,
-        spot_diameter_um: None, // from the h5ad, in pixels
-        spot_pitch_um: None,
-        cells: None,
-    };
+    // The spots' diameter is in the h5ad, in pixels.
+    let source = SectionSource::new(name, slide, counts);
     (section, source)
 }
 
@@ -53,6 +45,10 @@ fn fit(source: &SectionSource, epochs: usize) -> TrainOutcome {
         scaling: Scaling::Slide,
         validation: Validation::Random(0.2),
         standardise: true,
+        loss: Loss::Mse,
+        members: 1,
+        checkpoints: None,
+        strict: false,
         train: TrainConfig { learning_rate: 2e-3, bags_per_step: 16, max_epochs: epochs, ..TrainConfig::default() },
     };
     train(&[section], &prepared_as, &encoder, &options, &Device::Cpu, &Quiet).unwrap()

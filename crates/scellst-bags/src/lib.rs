@@ -52,5 +52,6 @@ pub use neighbours::{Neighbours, neighbours};
 pub use overlap::{Nucleus, overlap_weights};
 pub use plan::{Held, SectionBags, SplitBy, SplitFile, SplitPlan, SplitSection};
 pub use qc::{Qc, TissueQc};
+pub use scellst_types::SpotShape;
 pub use split::Split;
-pub use spots::{SpotAreas, SpotShape};
+pub use spots::SpotAreas;

@@ -1,19 +1,8 @@
-use scellst_types::{Micron, Point};
-use serde::{Deserialize, Serialize};
+use scellst_types::{Micron, Point, SpotShape};
 
 use crate::bags::fits_u32;
 use crate::grid::check_finite;
 use crate::{BagsError, PointGrid};
-
-/// What a spot covers around its centre.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SpotShape {
-    /// A disc (Visium, legacy ST).
-    Disc,
-    /// A square along the axes, or turned by an angle (bins of Visium HD).
-    Square,
-}
 
 /// The areas of a section's spots, sorted to find those that hold a place.
 ///

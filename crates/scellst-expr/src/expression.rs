@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
-use scellst_types::{Level0, Point};
+use scellst_types::{Level0, Point, SpotShape};
 
 use crate::{CsrMatrix, ExprError};
 
@@ -191,17 +191,20 @@ pub fn make_unique(names: &mut [String]) -> usize {
     changed
 }
 
-/// The discs of a capture array: centres in level-0 pixels and their diameter in um.
+/// The spots of a capture array: centres in level-0 pixels, their shape and their diameter (a square's side) in um.
 ///
-/// Finite centres, positive diameter (Visium 55 um, legacy ST 100 um). One centre per row of the [`Expression`] beside it.
+/// Finite centres, positive diameter (Visium 55 um, legacy ST 100 um, bins of Visium HD 2 to 16 um). One centre per row
+/// of the [`Expression`] beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spots {
     centres: Vec<Point<Level0>>,
     diameter_um: f64,
+    shape: SpotShape,
+    turn: f64,
 }
 
 impl Spots {
-    /// From centres (level-0 px) and a diameter (um).
+    /// Discs, from centres (level-0 px) and a diameter (um).
     ///
     /// # Errors
     /// [`ExprError::Setting`] if the diameter is not positive and finite or a centre is not finite.
@@ -220,7 +223,38 @@ impl Spots {
                 found: format!("{:?} at spot {at}", centres[at]),
             });
         }
-        Ok(Self { centres, diameter_um })
+        Ok(Self { centres, diameter_um, shape: SpotShape::Disc, turn: 0.0 })
+    }
+
+    /// The same as squares whose side is the diameter, turned by so much: radians from the x axis towards the y axis
+    /// (clockwise in a picture).
+    ///
+    /// # Errors
+    /// [`ExprError::Setting`] if the angle is not finite.
+    pub fn squares(self, turn: f64) -> Result<Self, ExprError> {
+        if !turn.is_finite() {
+            let (setting, expected) = ("angle of the squares (radians)", "finite");
+            return Err(ExprError::Setting { setting, expected, found: turn.to_string() });
+        }
+        Ok(Self { shape: SpotShape::Square, turn, ..self })
+    }
+
+    /// Discs or squares.
+    pub fn shape(&self) -> SpotShape {
+        self.shape
+    }
+
+    /// Angle of the squares, radians from the x axis towards the y axis; 0 for discs.
+    pub fn turn(&self) -> f64 {
+        self.turn
+    }
+
+    /// How far a spot reaches from its centre, um: a disc's radius, half a square's diagonal.
+    pub fn reach_um(&self) -> f64 {
+        match self.shape {
+            SpotShape::Disc => self.diameter_um / 2.0,
+            SpotShape::Square => self.diameter_um * std::f64::consts::FRAC_1_SQRT_2,
+        }
     }
 
     /// Centres in level-0 pixels.
@@ -228,7 +262,7 @@ impl Spots {
         &self.centres
     }
 
-    /// Diameter of every disc, um.
+    /// Diameter of every disc, or side of every square, um.
     pub fn diameter_um(&self) -> f64 {
         self.diameter_um
     }
@@ -272,6 +306,6 @@ impl Spots {
                 found: at + 1,
             })
         };
-        Ok(Self { centres: spots.iter().map(centre).collect::<Result<_, _>>()?, diameter_um: self.diameter_um })
+        Ok(Self { centres: spots.iter().map(centre).collect::<Result<_, _>>()?, ..*self })
     }
 }

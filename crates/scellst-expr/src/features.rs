@@ -62,6 +62,8 @@ pub struct FeatureReport {
     pub features: usize,
     /// Genes after.
     pub genes: usize,
+    /// Which feature (column of the counts) each gene was; the first of those that were summed.
+    pub feature_of: Vec<usize>,
     /// Features left out as controls: name and why (its kind, or the beginning of its name).
     pub controls: Vec<(String, String)>,
     /// Genes that got a suffix: their name before and after.
@@ -74,7 +76,7 @@ pub struct FeatureReport {
 
 impl fmt::Display for FeatureReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { features, genes, controls, renamed, summed, without_symbol } = self;
+        let Self { features, genes, controls, renamed, summed, without_symbol, .. } = self;
         write!(f, "{genes} genes of {features} features")?;
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
         controls.iter().for_each(|(_, why)| *kinds.entry(why).or_default() += 1);
@@ -200,7 +202,10 @@ impl FeatureConfig {
                     let pairs = before.into_iter().zip(&names).filter(|(before, after)| before != *after);
                     report.renamed = pairs.map(|(before, after)| (before, after.clone())).collect();
                 }
-                if kept.len() == n { counts } else { counts.select_columns(&kept)? }
+                let rows: Vec<usize> = (0..counts.rows()).collect();
+                let chosen = if kept.len() == n { counts } else { counts.retain(&rows, &kept)? };
+                report.feature_of = kept;
+                chosen
             }
         };
         report.genes = names.len();
@@ -252,6 +257,7 @@ impl FeatureConfig {
             if at == unique.len() {
                 unique.push(name);
                 times.push(0_usize);
+                report.feature_of.push(feature);
             }
             times[at] += 1;
             target[feature] = Some(at);

@@ -1,12 +1,12 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use scellst_expr::{DuplicateGenes, Expression, GeneNaming};
-use scellst_types::{Level0, Micron, Point};
+use scellst_expr::{DuplicateGenes, Expression, FeatureConfig, GeneNaming};
+use scellst_types::{Level0, Micron, Point, SpotShape};
 
 use crate::lines::Lines;
 use crate::source::Source;
-use crate::tenx::{self, Genes, LeftOut, NameRules, ScaleFactors, TranscriptCounts};
+use crate::tenx::{self, Genes, LeftOut, ScaleFactors, TranscriptCounts};
 use crate::{H5Error, MatrixChoice, ReadLimits, ReadOptions, legacy, read_h5ad_with};
 
 /// How [`read_counts_with`] reads.
@@ -26,7 +26,7 @@ pub struct CountsOptions {
     pub matrix: MatrixChoice,
     /// Which genome, where a file has several.
     pub genome: Option<String>,
-    /// What genes are called; formats without ids know one name only.
+    /// What genes are called; formats without ids have one name only and refuse the other.
     pub names: GeneNaming,
     /// What becomes of several features of one name.
     pub duplicates: DuplicateGenes,
@@ -75,16 +75,6 @@ pub enum CountsFormat {
     XeniumTranscripts,
     /// Text tables of the first spatial transcriptomics.
     LegacySt,
-}
-
-/// Outline of a capture spot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SpotShape {
-    /// A disc of this diameter.
-    Circle,
-    /// A square of this side.
-    Square,
 }
 
 /// How large spots are.
@@ -258,7 +248,7 @@ fn from_h5ad(path: &Path, options: &CountsOptions) -> Result<SpatialCounts, H5Er
     let read = ReadOptions::default().with_matrix(options.matrix.clone()).with_limits(options.limits);
     let section = read_h5ad_with(path, &read)?;
     let px = section.spot_diameter_px;
-    let spots = px.map(|px| SpotSize { shape: SpotShape::Circle, um: None, px: Some(px), pitch_um: None });
+    let spots = px.map(|px| SpotSize { shape: SpotShape::Disc, um: None, px: Some(px), pitch_um: None });
     Ok(SpatialCounts { spatial: section.spatial, spots, ..bare(CountsFormat::H5ad, path, section.expression) })
 }
 
@@ -285,15 +275,15 @@ fn with_genes(format: CountsFormat, path: &Path, genes: Genes) -> SpatialCounts 
     SpatialCounts { gene_ids: genes.ids, left_out: genes.left_out, ..bare(format, path, genes.expression) }
 }
 
-fn rules(options: &CountsOptions) -> NameRules {
-    NameRules { names: options.names, duplicates: options.duplicates }
+fn features(options: &CountsOptions) -> FeatureConfig {
+    FeatureConfig { naming: options.names, duplicates: options.duplicates, ..FeatureConfig::default() }
 }
 
 fn from_space_ranger(path: &Path, matrix: &Path, options: &CountsOptions) -> Result<SpatialCounts, H5Error> {
     let section = tenx::read_section(matrix, options)?;
     let bin = section.scale_factors.and_then(|f| f.bin_size_um);
     let format = if bin.is_some() { CountsFormat::VisiumHd } else { CountsFormat::SpaceRanger };
-    let mut counts = with_genes(format, path, section.table.into_genes(matrix, rules(options))?);
+    let mut counts = with_genes(format, path, section.table.into_genes(matrix, &features(options))?);
     if let Some(positions) = section.positions {
         counts.spatial = Some(positions.centres);
         counts.array = Some(positions.array);
@@ -305,7 +295,7 @@ fn from_space_ranger(path: &Path, matrix: &Path, options: &CountsOptions) -> Res
                 px: section.scale_factors.and_then(|f| f.spot_diameter_fullres),
                 pitch_um: Some(um),
             },
-            None => SpotSize { shape: SpotShape::Circle, um: Some(55.0), px: None, pitch_um: Some(100.0) },
+            None => SpotSize { shape: SpotShape::Disc, um: Some(55.0), px: None, pitch_um: Some(100.0) },
         });
     }
     counts.mpp = section.scale_factors.and_then(|f| f.microns_per_pixel);
@@ -315,7 +305,7 @@ fn from_space_ranger(path: &Path, matrix: &Path, options: &CountsOptions) -> Res
 
 fn from_xenium(path: &Path, matrix: &Path, options: &CountsOptions) -> Result<SpatialCounts, H5Error> {
     let (table, places) = tenx::read_xenium(matrix, options)?;
-    let counts = with_genes(CountsFormat::Xenium, path, table.into_genes(matrix, rules(options))?);
+    let counts = with_genes(CountsFormat::Xenium, path, table.into_genes(matrix, &features(options))?);
     Ok(SpatialCounts { spatial_um: places, ..counts })
 }
 
@@ -331,11 +321,11 @@ fn from_transcripts(path: &Path, options: &CountsOptions) -> Result<SpatialCount
 
 fn from_table(path: &Path, options: &CountsOptions) -> Result<SpatialCounts, H5Error> {
     let read = legacy::read(path, options.positions.as_deref(), options.limits)?;
-    let genes = read.table.into_genes(path, rules(options))?;
+    let genes = read.table.into_genes(path, &features(options))?;
     Ok(SpatialCounts {
         spatial: read.centres,
         array: Some(read.array),
-        spots: Some(SpotSize { shape: SpotShape::Circle, um: Some(100.0), px: None, pitch_um: Some(200.0) }),
+        spots: Some(SpotSize { shape: SpotShape::Disc, um: Some(100.0), px: None, pitch_um: Some(200.0) }),
         ..bare(CountsFormat::LegacySt, path, genes.expression)
     })
 }

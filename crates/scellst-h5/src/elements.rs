@@ -152,6 +152,34 @@ impl<'f> Writer<'f> {
         Ok(())
     }
 
+    /// One column more of a table that is there; `columns` are those it has.
+    pub(crate) fn add_column(
+        &self,
+        place: &str,
+        rows: usize,
+        columns: &mut Vec<String>,
+        name: &str,
+        column: &Column,
+    ) -> Result<(), H5Error> {
+        self.check_key(place, name)?;
+        if columns.len() >= MAX_COLUMNS {
+            return Err(self.misuse(format!("{place}: more than {MAX_COLUMNS} columns")));
+        }
+        if name == "_index" || columns.iter().any(|c| c == name) {
+            return Err(self.misuse(format!("{place}: the column '{name}' is there twice")));
+        }
+        if column.len() != rows {
+            let found = column.len();
+            return Err(self.misuse(format!("{place}: column '{name}' has {found} values for {rows} rows")));
+        }
+        self.column(&format!("{place}/{name}"), column)?;
+        columns.push(name.to_owned());
+        let group = self.new.file().open_group(place);
+        group
+            .and_then(|mut group| group.new_attr("column-order", columns.clone()))
+            .map_err(|e| self.new.library(place, e))
+    }
+
     fn column(&self, place: &str, column: &Column) -> Result<(), H5Error> {
         let array = Some("array");
         match column {

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use scellst_expr::Features;
 use scellst_types::{Level0, Point};
 
 use crate::lines::{Lines, unquoted};
 use crate::matrix::Csr;
-use crate::tenx::{Features, Table};
+use crate::tenx::Table;
 use crate::{H5Error, ReadLimits};
 
 /// A table and, where a table of places was at hand, the spots' centres.
@@ -97,7 +98,7 @@ fn read_table(path: &Path, limits: ReadLimits) -> Result<Table, H5Error> {
     }
     let columns = columns.unwrap_or_else(|| header.into_iter().skip(1).collect());
     let spots = |names: &[String]| !names.is_empty() && names.iter().all(|n| array_place(n).is_some());
-    let features = |ids: Vec<String>| Features { names: ids.clone(), ids, kinds: Vec::new() };
+    let features = |symbols: Vec<String>| Features { symbols, ..Features::default() };
     if spots(&names) {
         return Ok(Table { counts, barcodes: names, features: features(columns) });
     }

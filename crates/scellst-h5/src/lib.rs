@@ -74,7 +74,7 @@ mod write_section;
 mod write_spatial;
 
 pub use columns::{Column, Compression};
-pub use counts::{CountsFormat, CountsOptions, SpatialCounts, SpotShape, SpotSize, read_counts, read_counts_with};
+pub use counts::{CountsFormat, CountsOptions, SpatialCounts, SpotSize, read_counts, read_counts_with};
 pub use crops::{CropsHeader, CropsWriter, cell_label};
 pub use error::H5Error;
 pub use frame::Columns;

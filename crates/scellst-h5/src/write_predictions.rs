@@ -69,6 +69,9 @@ pub struct PredictionWriter {
     filled: usize,
     rows: usize,
     written: usize,
+    /// Names of the columns of `obs`.
+    obs: Vec<String>,
+    compression: Option<Compression>,
 }
 
 impl PredictionWriter {
@@ -103,7 +106,27 @@ impl PredictionWriter {
         }
         let chunk = (CHUNK_BYTES / 4 / columns.max(1)).clamp(1, rows.max(1));
         let x = create_x(&new, rows, columns, chunk, compression).map_err(|e| new.library("X", e))?;
-        Ok(Self { x, new, pending: Array2::zeros((chunk, columns)), filled: 0, rows, written: 0 })
+        let obs = header.obs.iter().map(|(name, _)| name.clone()).collect();
+        let pending = Array2::zeros((chunk, columns));
+        Ok(Self { x, new, pending, filled: 0, rows, written: 0, obs, compression })
+    }
+
+    /// Adds a column to `obs` that was not known when the file was begun, one value a row.
+    ///
+    /// # Errors
+    /// [`H5Error::Misuse`] for another number of values or a name that is there, [`H5Error::Library`].
+    pub fn add_obs(&mut self, name: &str, column: &Column) -> Result<(), H5Error> {
+        Writer::new(&self.new, self.compression)?.add_column("obs", self.rows, &mut self.obs, name, column)
+    }
+
+    /// Adds a map to `uns` under a name that is not there yet.
+    ///
+    /// # Errors
+    /// [`H5Error::Misuse`] for what is no map or no name, [`H5Error::Library`] also if the name is there.
+    pub fn add_uns(&mut self, name: &str, map: &Value) -> Result<(), H5Error> {
+        let writer = Writer::new(&self.new, self.compression)?;
+        writer.check_key("uns", name)?;
+        writer.map(&format!("uns/{name}"), map)
     }
 
     /// Appends rows, cells x genes; in the order of the names.

@@ -59,6 +59,7 @@ impl Default for ConformalOptions<'_> {
 /// # Ok::<(), scellst_metrics::MetricsError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 #[non_exhaustive]
 pub struct Conformal {
     /// Names of the genes.
@@ -80,6 +81,34 @@ pub struct Conformal {
 
 /// From a prediction down to the lower bound and up to the upper one; `None` is unbounded.
 type Offsets = (Option<f64>, Option<f64>);
+
+/// As it is read, before it is known to agree with itself.
+#[derive(Deserialize)]
+struct Stored {
+    genes: Vec<String>,
+    levels: Vec<f64>,
+    residual: Residual,
+    with_spread: bool,
+    least: Option<f64>,
+    observations: usize,
+    offsets: Vec<Vec<Offsets>>,
+}
+
+impl TryFrom<Stored> for Conformal {
+    type Error = MetricsError;
+    fn try_from(stored: Stored) -> Result<Self, MetricsError> {
+        let Stored { genes, levels, residual, with_spread, least, observations, offsets } = stored;
+        levels.iter().try_for_each(|&level| check_level(level))?;
+        MetricsError::same_length("levels of the offsets", levels.len(), offsets.len())?;
+        for level in &offsets {
+            MetricsError::same_length("genes of the offsets", genes.len(), level.len())?;
+            let all: Vec<f64> = level.iter().flat_map(|&(down, up)| [down, up]).flatten().collect();
+            MetricsError::finite("offset of an interval", &all)?;
+        }
+        MetricsError::finite("least bound", least.as_slice())?;
+        Ok(Self { genes, levels, residual, with_spread, least, observations, offsets })
+    }
+}
 
 /// What intervals of one level hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -156,6 +185,23 @@ impl Conformal {
     /// or no such level or gene.
     pub fn offsets(&self, level: usize, gene: usize) -> (Option<f64>, Option<f64>) {
         self.offsets.get(level).and_then(|genes| genes.get(gene)).copied().unwrap_or((None, None))
+    }
+
+    /// The same for some of the genes, in any order.
+    ///
+    /// # Errors
+    /// [`MetricsError::Shape`] naming a gene that was not calibrated.
+    pub fn for_genes(&self, genes: &[String]) -> Result<Self, MetricsError> {
+        let place: std::collections::HashMap<&String, usize> = self.genes.iter().zip(0..).collect();
+        let chosen: Vec<usize> = genes
+            .iter()
+            .map(|gene| {
+                let found = || MetricsError::shape("genes of the intervals", "calibrated ones", gene);
+                place.get(gene).copied().ok_or_else(found)
+            })
+            .collect::<Result<_, _>>()?;
+        let offsets = self.offsets.iter().map(|level| chosen.iter().map(|&gene| level[gene]).collect()).collect();
+        Ok(Self { genes: genes.to_vec(), offsets, ..self.clone() })
     }
 
     /// Lower and upper bounds of predictions (observations x genes) at the level of this number; infinite where

@@ -15,6 +15,7 @@
 //! | which genes can be predicted, and why we think so | [`predictable_genes`] |
 //! | between which bounds does a value lie | [`Conformal`] |
 //! | is this cell like those trained on | [`Mahalanobis`], [`NearestTraining`], [`OutlierThreshold`] |
+//! | in which directions do rows vary most | [`Pca`] |
 //! | signatures, genes and neighbours of classes | [`downstream`] |
 //!
 //! A gene that is constant, or missing, has no correlation: `None`, counted and named, never NaN in a mean.
@@ -53,6 +54,7 @@ mod outlier;
 mod paired;
 mod pairs;
 mod predictable;
+mod principal;
 mod random;
 mod ranks;
 mod scores;
@@ -74,6 +76,7 @@ pub use outlier::{Mahalanobis, NearestTraining, OutlierSummary, OutlierThreshold
 pub use paired::{Difference, PairedOptions, PairedTest, paired_test, sign_flip_test};
 pub use pairs::{Agreement, Missing, PairOptions};
 pub use predictable::{Criteria, Evidence, predictable_genes};
+pub use principal::Pca;
 pub use scores::{GeneScores, Metric, Summary, top_k};
 pub use ssim::{Ssim, SsimOptions, Window, bin_means, ssim};
 pub use table::{Along, GroupScores, Scores};

@@ -256,6 +256,18 @@ pub struct OutlierSummary {
 }
 
 impl OutlierThreshold {
+    /// From what it was before it was written away.
+    ///
+    /// # Errors
+    /// [`MetricsError::Setting`] for a share that is not between 0 and 1 or a distance that is negative or no number.
+    pub fn new(distance: f32, share: f64) -> Result<Self, MetricsError> {
+        check_level(share)?;
+        if !(distance >= 0.0 && distance.is_finite()) {
+            return Err(MetricsError::setting("distance of a threshold", "0 or more", distance));
+        }
+        Ok(Self { distance, share })
+    }
+
     /// The distance that `share` (such as 0.99) of the calibration cells do not exceed. Take cells of training slides
     /// that the distance was not fitted on, or [`NearestTraining::of_training`].
     ///

@@ -5,20 +5,24 @@ use scellst_bags::LeakageReport;
 use scellst_cells::{CropSpec, DetectConfig, StainTarget};
 use scellst_embed::{EmbedError, Encoder, EncoderSpec};
 use scellst_expr::{FilterConfig, GeneRanges, GeneSelection, Scaling};
-use scellst_model::{MilModel, ModelShape, TrainConfig};
+use scellst_model::{Ensemble, MilModel, ModelShape, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
-use crate::{PipelineError, Scored};
+use crate::output::Output;
+use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
 const VERSION: u32 = 1;
 /// Of bundles that say `stain`, which programs of version 1 would pass over.
 const WITH_STAIN: u32 = 2;
+/// Of bundles with context, slides scaled, losses of counts or several members.
+const WITH_CONTEXT: u32 = 3;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
 const ENCODER_WEIGHTS: &str = "encoder.safetensors";
+const MOST_MEMBERS: usize = 1000;
 /// A manifest of 100,000 genes has about 10 MB.
 const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
@@ -27,11 +31,15 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// | file | what |
 /// |---|---|
 /// | `model.json` | the [`Manifest`] |
-/// | `model.safetensors` | the network: [`MilModel::tensors`] |
+/// | `model.safetensors` | the network: [`MilModel::tensors`]; of an ensemble the first, then `member-1.safetensors`, ... |
 /// | `encoder.safetensors` | the encoder's weights, if it has any |
+/// | `conformal.json` | the [`SpotIntervals`], if enough bags validated |
+/// | `outlier.safetensors` | the [`CellOutliers`], if enough cells trained |
 pub struct Bundle {
     manifest: Manifest,
-    model: MilModel,
+    models: Ensemble,
+    intervals: Option<SpotIntervals>,
+    outliers: Option<CellOutliers>,
     /// Where it was read from.
     folder: Option<PathBuf>,
 }
@@ -49,6 +57,10 @@ pub struct Manifest {
     pub train_variance: Vec<f64>,
     /// What outputs are multiplied with to be log-normalised expression again: the training sections' mean ranges.
     pub ranges: GeneRanges,
+    /// For losses of counts, whose outputs are counts of a spot: its total over all genes, the training sections' mean
+    /// of medians.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typical_total: Option<f64>,
     /// How the genes were chosen.
     pub gene_selection: GeneSelection,
     /// What cells are seen by.
@@ -58,12 +70,21 @@ pub struct Manifest {
     /// What the stain of every slide is brought to before that; absent if crops are as the slide is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain: Option<StainTarget>,
+    /// Whether the features of each slide are standardised over its own cells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slide_scale: bool,
+    /// The neighbourhood that they are seen in; absent if a cell is seen alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextSpec>,
     /// What finds them.
     pub detect: DetectConfig,
     /// Which genes and spots took part in training.
     pub filter: FilterConfig,
     /// The network.
     pub shape: ModelShape,
+    /// How many of them, from as many seeds.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: usize,
     /// Where it comes from.
     pub training: TrainingRecord,
 }
@@ -103,6 +124,12 @@ pub struct TrainingRecord {
 pub struct SectionRecord {
     /// Its name.
     pub id: SectionId,
+    /// Whose tissue it is, if known.
+    #[serde(default)]
+    pub patient: Option<String>,
+    /// Which run or array it was measured with, if known.
+    #[serde(default)]
+    pub batch: Option<String>,
     /// The slide's file name.
     pub slide: String,
     /// Of the slide.
@@ -119,10 +146,28 @@ pub struct SectionRecord {
     pub genes_kept: usize,
 }
 
+fn one() -> usize {
+    1
+}
+
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
+/// File of a member's weights.
+fn weights_file(member: usize) -> String {
+    if member == 0 { WEIGHTS.to_owned() } else { format!("member-{member}.safetensors") }
+}
+
 impl Manifest {
     /// The two fields that say what a file is.
-    pub(crate) fn header(stain: bool) -> (String, u32) {
-        (FORMAT.to_owned(), if stain { WITH_STAIN } else { VERSION })
+    pub(crate) fn header(stain: bool, context: bool) -> (String, u32) {
+        let version = match (stain, context) {
+            (_, true) => WITH_CONTEXT,
+            (true, false) => WITH_STAIN,
+            (false, false) => VERSION,
+        };
+        (FORMAT.to_owned(), version)
     }
 
     fn check(&self, path: &Path) -> Result<(), PipelineError> {
@@ -137,12 +182,21 @@ impl Manifest {
                 return Err(wrong(format!("{genes} genes but {found} {what}")));
             }
         }
-        if self.shape.input() != self.encoder.dim {
-            let (net, encoder) = (self.shape.input(), self.encoder.dim);
-            return Err(wrong(format!(
-                "the network takes {net} features, the encoder {} gives {encoder}",
-                self.encoder.name
-            )));
+        if !(1..=MOST_MEMBERS).contains(&self.members) {
+            return Err(wrong(format!("{} members, expected 1 to {MOST_MEMBERS}", self.members)));
+        }
+        if self.typical_total.is_some_and(|total| !(total.is_finite() && total > 0.0)) {
+            return Err(wrong("a typical total that is not above 0".into()));
+        }
+        if self.shape.loss().of_counts() != self.typical_total.is_some() {
+            return Err(wrong("losses of counts go with a typical total, others without".into()));
+        }
+        let (net, dim) = (self.shape.input(), self.encoder.dim);
+        let given = self.context.as_ref().map_or(dim, |context| context.width(dim));
+        if net != given {
+            let with = if self.context.is_some() { " with its context" } else { "" };
+            let name = &self.encoder.name;
+            return Err(wrong(format!("the network takes {net} features, the encoder {name}{with} gives {given}")));
         }
         Ok(())
     }
@@ -150,8 +204,23 @@ impl Manifest {
 
 impl Bundle {
     /// From its parts.
-    pub(crate) fn new(manifest: Manifest, model: MilModel) -> Self {
-        Self { manifest, model, folder: None }
+    pub(crate) fn new(manifest: Manifest, models: Ensemble) -> Self {
+        Self { manifest, models, intervals: None, outliers: None, folder: None }
+    }
+
+    /// With what says how far to trust it.
+    pub(crate) fn with_uncertainty(self, intervals: Option<SpotIntervals>, outliers: Option<CellOutliers>) -> Self {
+        Self { intervals, outliers, ..self }
+    }
+
+    /// How far predictions of spots were off on bags that trained nothing.
+    pub fn intervals(&self) -> Option<&SpotIntervals> {
+        self.intervals.as_ref()
+    }
+
+    /// What tells cells that are unlike those trained on.
+    pub fn outliers(&self) -> Option<&CellOutliers> {
+        self.outliers.as_ref()
     }
 
     /// What is known of the model.
@@ -159,9 +228,15 @@ impl Bundle {
         &self.manifest
     }
 
-    /// The network.
-    pub fn model(&self) -> &MilModel {
-        &self.model
+    /// The networks, whose mean is the prediction: one unless an ensemble was asked for.
+    pub fn models(&self) -> &Ensemble {
+        &self.models
+    }
+
+    /// What turns their values into log-normalised expression.
+    pub(crate) fn output(&self) -> Output {
+        let Manifest { ranges, typical_total, .. } = &self.manifest;
+        Output { ranges: ranges.clone(), typical_total: *typical_total }
     }
 
     /// The encoder, with the weights in the bundle or the given ones, which must be those of the training.
@@ -230,11 +305,19 @@ impl Bundle {
         let json = serde_json::to_vec_pretty(&self.manifest)
             .map_err(|e| PipelineError::Description { path: folder.join(MANIFEST), problem: e.to_string() })?;
         write(MANIFEST, &json)?;
-        let path = fresh.path().join(WEIGHTS);
-        candle_core::safetensors::save(&self.model.tensors()?, &path)
-            .map_err(|e| PipelineError::Description { path, problem: e.to_string() })?;
+        for (member, model) in self.models.members().iter().enumerate() {
+            let path = fresh.path().join(weights_file(member));
+            candle_core::safetensors::save(&model.tensors()?, &path)
+                .map_err(|e| PipelineError::Description { path, problem: e.to_string() })?;
+        }
         if let Some(weights) = encoder_weights {
             std::fs::copy(weights, fresh.path().join(ENCODER_WEIGHTS)).map_err(PipelineError::io("copy", weights))?;
+        }
+        if let Some(intervals) = &self.intervals {
+            write(SpotIntervals::FILE, &intervals.to_json()?)?;
+        }
+        if let Some(outliers) = &self.outliers {
+            write(CellOutliers::FILE, &outliers.to_bytes()?)?;
         }
         extra.iter().try_for_each(|(name, bytes)| write(name, bytes))?;
         if exists {
@@ -269,22 +352,40 @@ impl Bundle {
         }
         let head: Head =
             serde_json::from_slice(&bytes).map_err(|e| wrong(format!("no manifest of a model bundle: {e}")))?;
-        if head.format != FORMAT || !(VERSION..=WITH_STAIN).contains(&head.version) {
+        if head.format != FORMAT || !(VERSION..=WITH_CONTEXT).contains(&head.version) {
             return Err(PipelineError::BundleVersion {
                 path: folder.to_owned(),
-                expected: format!("{FORMAT} {VERSION} or {WITH_STAIN}"),
+                expected: format!("{FORMAT} {VERSION} to {WITH_CONTEXT}"),
                 found: format!("{} {}", head.format, head.version),
             });
         }
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
         manifest.check(&path)?;
-        let weights = folder.join(WEIGHTS);
-        let bytes = std::fs::read(&weights).map_err(PipelineError::io("read", &weights))?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| {
-            PipelineError::Description { path: weights, problem: format!("not a safetensors file: {e}") }
-        })?;
-        let model = MilModel::from_tensors(manifest.shape.clone(), &tensors, device)?;
-        Ok(Self { manifest, model, folder: Some(folder.to_owned()) })
+        let mut members = Vec::new();
+        for member in 0..manifest.members {
+            let weights = folder.join(weights_file(member));
+            let bytes = std::fs::read(&weights).map_err(PipelineError::io("read", &weights))?;
+            let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| {
+                PipelineError::Description { path: weights, problem: format!("not a safetensors file: {e}") }
+            })?;
+            members.push(MilModel::from_tensors(manifest.shape.clone(), &tensors, device)?);
+        }
+        let models = Ensemble::new(members)?;
+        let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        let intervals = there(SpotIntervals::FILE).map(|path| SpotIntervals::read(&path)).transpose()?;
+        let outliers = match there(CellOutliers::FILE) {
+            Some(path) => {
+                let outliers = CellOutliers::read(&path)?;
+                if outliers.dim() != manifest.encoder.dim {
+                    let (found, expected) = (outliers.dim(), manifest.encoder.dim);
+                    let problem = format!("made for {found} features, the encoder gives {expected}");
+                    return Err(PipelineError::Description { path, problem });
+                }
+                Some(outliers)
+            }
+            None => None,
+        };
+        Ok(Self { manifest, models, intervals, outliers, folder: Some(folder.to_owned()) })
     }
 }
 

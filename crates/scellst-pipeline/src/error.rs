@@ -6,6 +6,7 @@ use scellst_embed::EmbedError;
 use scellst_expr::ExprError;
 use scellst_metrics::MetricsError;
 use scellst_model::ModelError;
+use scellst_sim::SimError;
 use scellst_slide::SlideError;
 use scellst_types::UnitError;
 
@@ -89,6 +90,9 @@ pub enum PipelineError {
     /// See [`MetricsError`].
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// See [`SimError`].
+    #[error(transparent)]
+    Sim(#[from] SimError),
     /// See [`UnitError`].
     #[error(transparent)]
     Unit(#[from] UnitError),

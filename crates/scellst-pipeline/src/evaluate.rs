@@ -8,7 +8,7 @@ use scellst_metrics::GeneScores;
 use scellst_types::{Micron, MicronsPerPixel, Point};
 
 use crate::baseline::summarise;
-use crate::{PipelineError, Scored};
+use crate::{Compared, PipelineError, Scored};
 
 /// What a prediction is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Evaluation {
     pub scores: GeneScores,
     /// Mean Pearson over the most variable genes in training.
     pub summary: Scored,
+    /// What was compared: gather evidence with [`Compared::weigh`].
+    pub compared: Compared,
     /// Genes of the prediction that the truth lacks.
     pub missing_genes: Vec<String>,
     /// Cells predicted.
@@ -92,15 +94,26 @@ pub fn evaluate(pred: &Path, truth: &Path, options: &EvaluateOptions) -> Result<
     let predicted = pooled(&reader, &bags, genes.len())?;
     let rows: Vec<usize> = bags.spots().iter().map(|&s| s as usize).collect();
     let truth: Expression = measured.expression.select_observations(&rows)?;
-    let truth = truth.log_normalised(&genes)?;
-    let scores = GeneScores::compute(predicted.view(), truth.view(), &genes)?;
+    let log_normalised = truth.log_normalised(&genes)?;
+    let scores = GeneScores::compute(predicted.view(), log_normalised.view(), &genes)?;
     let variance = match reader.read_var()?.numeric.get("train_variance") {
         Some(v) => v.clone(),
         // A prediction made elsewhere: rank by the truth's own variance.
-        None => truth.columns().into_iter().map(|c| f64::from(c.var(0.0))).collect(),
+        None => log_normalised.columns().into_iter().map(|c| f64::from(c.var(0.0))).collect(),
     };
     let summary = summarise("prediction", &scores, &variance)?;
-    Ok(Evaluation { scores, summary, missing_genes, cells: cells.len(), truths: spots.len() })
+    let compared = Compared {
+        predicted,
+        measured: log_normalised,
+        counts: truth.dense_counts(&genes)?,
+        totals: truth.counts_per_observation(),
+        places_um: rows.iter().map(|&row| [spots[row].x, spots[row].y]).collect(),
+        truth_rows: rows,
+        cells: bags.iter().map(|(_, cells)| cells.len()).collect(),
+        variance,
+        genes,
+    };
+    Ok(Evaluation { scores, summary, compared, missing_genes, cells: cells.len(), truths: spots.len() })
 }
 
 fn stored_mpp(pred: &Path) -> Result<MicronsPerPixel, PipelineError> {

@@ -21,34 +21,49 @@
 //! predicted.write_h5ad("pred.h5ad".as_ref(), &Quiet)?;
 //! # Ok::<(), scellst_pipeline::PipelineError>(())
 //! ```
-#![forbid(unsafe_code)]
+// `ndarray::s!`, which the tests use, allows what is forbidden.
+#![cfg_attr(not(test), forbid(unsafe_code))]
 
 mod baseline;
+mod baselines;
 mod bundle;
+mod cohort;
+mod context;
 mod device;
 mod error;
 #[cfg(feature = "h5ad")]
 mod evaluate;
+mod evidence;
 mod features;
 #[cfg(feature = "h5ad")]
 mod load;
 mod observe;
+mod output;
 mod predict;
 mod prepare;
+mod scale;
 mod source;
+pub mod study;
 mod train;
+mod uncertainty;
 
 pub use baseline::{Scored, score_bags};
+pub use baselines::{Baseline, FittedBaseline};
 pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
+pub use cohort::Cohort;
+pub use context::ContextSpec;
 pub use device::parse_device;
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]
 pub use evaluate::{EvaluateOptions, Evaluation, Pooling, evaluate};
+pub use evidence::{Beside, COLUMNS, Compared, EvidenceOptions, Weighed};
 pub use features::{embed_cells, embed_cells_normalised};
 #[cfg(feature = "h5ad")]
 pub use load::load_section;
 pub use observe::{Observer, Quiet};
 pub use predict::{PredictOptions, Predicted, predict};
 pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
+pub use scale::SlideScale;
 pub use source::SectionSource;
 pub use train::{TrainOptions, TrainOutcome, Validation, train};
+pub use uncertainty::{CellOutliers, OutlierCells, SpotIntervals};

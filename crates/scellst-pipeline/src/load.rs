@@ -1,5 +1,6 @@
 use scellst_expr::{PlacementDoubt, PlacementEvidence, Spots, check_placement};
-use scellst_h5::{CountsOptions, SpotShape, read_counts_with};
+use scellst_h5::{CountsOptions, MatrixChoice, read_counts_with};
+use scellst_types::{Level0, Point, SpotShape};
 
 use crate::{LoadedSection, PipelineError, SectionSource};
 
@@ -21,6 +22,14 @@ fn load(source: &SectionSource) -> Result<LoadedSection, PipelineError> {
     let mpp = slide.require_mpp()?;
     let mut options = CountsOptions::default();
     options.in_tissue_only = true;
+    options.matrix = match &source.layer {
+        Some(layer) => MatrixChoice::Layer(layer.clone()),
+        None if source.use_raw => MatrixChoice::Raw,
+        None => MatrixChoice::X,
+    };
+    options.genome.clone_from(&source.genome);
+    options.positions.clone_from(&source.positions);
+    (options.names, options.duplicates) = (source.gene_names, source.duplicate_genes);
     let counts = read_counts_with(&source.counts, &options)?;
     let centres = counts.require_spatial()?.to_vec();
     let size = counts.spots;
@@ -49,13 +58,64 @@ fn load(source: &SectionSource) -> Result<LoadedSection, PipelineError> {
             ),
         });
     };
-    if size.is_some_and(|s| s.shape == SpotShape::Square) {
-        log::warn!("{}: square bins are taken as discs of their side's diameter", source.counts.display());
-    }
-    let spots = Spots::new(centres, diameter)?;
+    let shape = source.spot_shape.or(size.map(|s| s.shape)).unwrap_or_default();
+    let turn = counts.array.as_deref().and_then(|array| angle(array, &centres)).unwrap_or(0.0);
+    let spots = match (Spots::new(centres, diameter)?, shape) {
+        (discs, SpotShape::Disc) => discs,
+        (spots, SpotShape::Square) => spots.squares(turn)?,
+    };
     if let (Some(um), Some(px)) = (pitch_um, spots.pitch_px()) {
         slide.check_spot_pitch(px, um)?;
     }
-    let cells = source.cells.clone();
-    Ok(LoadedSection { id: source.id.clone(), slide, expression: counts.expression, spots, cells })
+    Ok(LoadedSection {
+        id: source.id.clone(),
+        patient: source.patient.clone(),
+        batch: source.batch.clone(),
+        slide,
+        expression: counts.expression,
+        spots,
+        cells: source.cells.clone(),
+    })
+}
+
+/// By how much the array's rows of columns lie askew on the slide, radians from the x axis towards the y axis: where the
+/// columns' numbers rise to, by least squares. `None` if all spots lie in one column or row.
+fn angle(array: &[(i32, i32)], centres: &[Point<Level0>]) -> Option<f64> {
+    let n = array.len() as f64;
+    let mean = |of: &dyn Fn(usize) -> f64| (0..array.len()).map(of).sum::<f64>() / n;
+    let (row, column) = (mean(&|i| f64::from(array[i].0)), mean(&|i| f64::from(array[i].1)));
+    let (x, y) = (mean(&|i| centres[i].x), mean(&|i| centres[i].y));
+    let (mut rr, mut rc, mut cc) = (0.0, 0.0, 0.0);
+    let (mut rx, mut cx, mut ry, mut cy) = (0.0, 0.0, 0.0, 0.0);
+    for (&(r, c), centre) in array.iter().zip(centres) {
+        let (r, c, dx, dy) = (f64::from(r) - row, f64::from(c) - column, centre.x - x, centre.y - y);
+        (rr, rc, cc) = (rr + r * r, rc + r * c, cc + c * c);
+        (rx, cx, ry, cy) = (rx + r * dx, cx + c * dx, ry + r * dy, cy + c * dy);
+    }
+    let determinant = rr * cc - rc * rc;
+    if determinant.is_nan() || determinant <= 1e-9 * rr * cc {
+        return None;
+    }
+    // The columns' part of the plane through x and y over row and column.
+    let (along_x, along_y) = ((cx * rr - rx * rc) / determinant, (cy * rr - ry * rc) / determinant);
+    (along_x != 0.0 || along_y != 0.0).then(|| along_y.atan2(along_x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_that_lies_askew() {
+        let array: Vec<(i32, i32)> = (0..12).map(|i| (i / 4, i % 4)).collect();
+        for turn in [0.0, 0.03, -1.2, 3.0f64] {
+            let place = |&(r, c): &(i32, i32)| {
+                let (x, y) = (29.0 * f64::from(c), 29.0 * f64::from(r));
+                Point::new(500.0 + x * turn.cos() - y * turn.sin(), 80.0 + x * turn.sin() + y * turn.cos())
+            };
+            let centres: Vec<_> = array.iter().map(place).collect();
+            assert!((angle(&array, &centres).unwrap() - turn).abs() < 1e-12);
+            assert_eq!(angle(&array[..4], &centres[..4]), None);
+        }
+    }
 }

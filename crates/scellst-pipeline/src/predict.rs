@@ -1,13 +1,14 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2, Axis};
 use scellst_cells::{Cells, Normaliser};
 use scellst_embed::Encoder;
 use scellst_slide::Slide;
 
+use crate::context::SlideCells;
 use crate::prepare::find_cells;
-use crate::{Bundle, Observer, PipelineError, embed_cells_normalised};
+use crate::{Bundle, Observer, PipelineError, SlideScale};
 
 /// Cells that are cropped, embedded and predicted at a time: what memory depends on.
 const BLOCK: usize = 16_384;
@@ -27,6 +28,8 @@ pub struct Predicted<'a> {
     cells: Cells,
     /// Where the model was trained on normalised crops.
     stain: Option<Normaliser>,
+    /// Where features are standardised a slide at a time.
+    scale: Option<SlideScale>,
 }
 
 /// Finds the cells of a slide (or takes the given ones) and makes ready to predict them. Needs no transcriptomics.
@@ -42,11 +45,15 @@ pub fn predict<'a>(
     observer: &dyn Observer,
 ) -> Result<Predicted<'a>, PipelineError> {
     slide.require_mpp()?;
-    let encoder = bundle.open_encoder(options.encoder_weights.as_deref(), bundle.model().device())?;
+    let encoder = bundle.open_encoder(options.encoder_weights.as_deref(), bundle.models().members()[0].device())?;
     let cells = find_cells(slide, cells, &bundle.manifest().detect, observer)?;
     observer.note(&format!("{} cells", cells.len()));
     let stain = bundle.manifest().stain.as_ref().map(|target| target.normaliser(slide)).transpose()?;
-    Ok(Predicted { bundle, slide, encoder, cells, stain })
+    let mut predicted = Predicted { bundle, slide, encoder, cells, stain, scale: None };
+    if bundle.manifest().slide_scale {
+        predicted.scale = Some(predicted.seen().measure_scale(observer)?);
+    }
+    Ok(predicted)
 }
 
 impl Predicted<'_> {
@@ -60,16 +67,33 @@ impl Predicted<'_> {
     /// # Errors
     /// What cropping, embedding and the network give.
     pub fn rows(&self, cells: Range<usize>, observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
-        let places = &self.cells.centroids()[cells];
+        let cells: Vec<u32> = cells.map(|cell| cell as u32).collect();
+        let features = self.seen().features(&cells, observer)?;
+        Ok(self.expression(features.view())?.0)
+    }
+
+    /// What the networks make of features, and how far they differ on each cell.
+    fn expression(&self, features: ArrayView2<'_, f32>) -> Result<(Array2<f32>, Vec<f32>), PipelineError> {
+        self.bundle.output().expression(self.bundle.models(), features)
+    }
+
+    fn seen(&self) -> SlideCells<'_> {
         let manifest = self.bundle.manifest();
-        let (stain, encoder) = (self.stain.as_ref(), self.encoder.as_ref());
-        let features = embed_cells_normalised(self.slide, places, &manifest.crop, stain, encoder, observer)?;
-        let mut values = self.bundle.model().predict_cells(features.view())?;
-        manifest.ranges.undo(values.view_mut())?;
-        Ok(values)
+        SlideCells {
+            slide: self.slide,
+            places: self.cells.centroids(),
+            crop: &manifest.crop,
+            stain: self.stain.as_ref(),
+            encoder: self.encoder.as_ref(),
+            scale: self.scale.as_ref(),
+            context: manifest.context.as_ref(),
+        }
     }
 
     /// All rows, block by block in order; memory does not grow with the number of cells times genes.
+    ///
+    /// A model with context keeps the features of cells that later blocks look at: few where cells come in an order of
+    /// place, as the detector gives them, at worst those of all cells.
     ///
     /// # Errors
     /// As [`Predicted::rows`], and those of `take`.
@@ -78,17 +102,27 @@ impl Predicted<'_> {
         observer: &dyn Observer,
         mut take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        let total = self.cells.len();
-        for start in (0..total).step_by(BLOCK) {
-            let range = start..(start + BLOCK).min(total);
-            let part = Part { observer, start: start as u64, total: total as u64 };
-            take(range.clone(), self.rows(range, &part)?)?;
-        }
-        Ok(())
+        self.for_each_features(observer, |range, features| take(range, self.expression(features.view())?.0))
+    }
+
+    fn for_each_features(
+        &self,
+        observer: &dyn Observer,
+        take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
+        observer.stage("predicting");
+        let cells: Vec<u32> = (0..self.cells.len() as u32).collect();
+        self.seen().for_each_block(&cells, BLOCK, observer, take)
     }
 
     /// Writes `pred.h5ad`: one row a cell, one column a gene, `obsm['spatial']` in level-0 pixels, areas and scores in
     /// `obs`, `var['train_variance']`, provenance in `uns['scellst']`. Whole or not at all.
+    ///
+    /// Of an ensemble: `obs['ensemble_spread']`, the members' standard deviation, the mean over genes.
+    ///
+    /// Where the bundle says how far to trust it: `obs['ood_distance']` (how unlike the training cells a cell looks),
+    /// `obs['abstain']` (too unlike), and `var['spot_interval90_lower']` and `_upper`, to be added to a spot's mean
+    /// prediction for an interval that held 90 % of the validation spots. None is known for single cells.
     ///
     /// # Errors
     /// As [`Predicted::rows`]; [`PipelineError::H5`].
@@ -126,7 +160,7 @@ impl Predicted<'_> {
             var_names: &manifest.genes,
             spatial: self.cells.centroids(),
             obs,
-            var: vec![("train_variance".to_owned(), Column::F64(manifest.train_variance.clone()))],
+            var: self.var_columns()?,
             uns: serde_json::json!({ "scellst": {
                 "created_by": concat!("scellst ", env!("CARGO_PKG_VERSION")),
                 "unit": "log1p of counts per 10,000, predicted from H&E, not measured",
@@ -135,17 +169,62 @@ impl Predicted<'_> {
                 "mpp_y": mpp.y(),
                 "encoder": manifest.encoder.name,
                 "encoder_sha256": manifest.encoder.weights.as_ref().map(|w| w.sha256.clone()),
+                "context_radii_um": manifest.context.as_ref().map(|c| c.radii_um().to_vec()),
                 "stain": manifest.stain.as_ref().map(|s| s.method().to_string()),
                 "training_sections": training.sections.iter().map(|s| s.id.0.clone()).collect::<Vec<_>>(),
                 "loss": training.loss,
+                "members": manifest.members,
                 "genes_chosen_by": manifest.gene_selection.to_string(),
                 "best_epoch": training.best_epoch,
                 "seed": training.config.seed,
             }}),
         };
         let mut writer = PredictionWriter::create(path, &header, None)?;
-        self.for_each_block(observer, |_, values| Ok(writer.write_rows(values.view())?))?;
+        let outliers = self.bundle.outliers();
+        let (mut distances, mut spreads) = (Vec::new(), Vec::new());
+        self.for_each_features(observer, |_, features| {
+            if let Some(outliers) = outliers {
+                let mut own = features.slice_axis(Axis(1), (..outliers.dim()).into()).to_owned();
+                // What standardising takes away is what makes a slide unlike others.
+                if let Some(scale) = &self.scale {
+                    scale.undo(own.view_mut());
+                }
+                distances.extend(outliers.distances(own.view())?);
+            }
+            let (values, spread) = self.expression(features.view())?;
+            spreads.extend(spread);
+            Ok(writer.write_rows(values.view())?)
+        })?;
+        if manifest.members > 1 {
+            writer.add_obs("ensemble_spread", &Column::F32(spreads))?;
+        }
+        if let Some(outliers) = outliers {
+            let judged = outliers.judge(distances)?;
+            let flagged = 100.0 * judged.summary.flagged_share.unwrap_or(0.0);
+            observer.note(&format!("{flagged:.1} % of the cells look unlike those trained on (obs['abstain'])"));
+            writer.add_uns("scellst_outliers", &serde_json::to_value(judged.summary).unwrap_or_default())?;
+            writer.add_obs("ood_distance", &Column::F32(judged.distance))?;
+            writer.add_obs("abstain", &Column::Bool(judged.abstain))?;
+        }
         Ok(writer.finish()?)
+    }
+
+    /// What the genes' columns say: their variance, and how far to go down and up from a spot's prediction to hold 90 %
+    /// of spots.
+    #[cfg(feature = "h5ad")]
+    fn var_columns(&self) -> Result<Vec<(String, scellst_h5::Column)>, PipelineError> {
+        use scellst_h5::Column;
+
+        let manifest = self.bundle.manifest();
+        let mut columns = vec![("train_variance".to_owned(), Column::F64(manifest.train_variance.clone()))];
+        if let Some(intervals) = self.bundle.intervals() {
+            let zero = Array2::zeros((1, manifest.genes.len()));
+            let (low, high) = intervals.apply(0.9, zero.view())?;
+            for (name, offsets) in [("spot_interval90_lower", low), ("spot_interval90_upper", high)] {
+                columns.push((name.to_owned(), Column::F32(offsets.into_iter().collect())));
+            }
+        }
+        Ok(columns)
     }
 }
 
@@ -159,23 +238,4 @@ fn usual_diameter_um(areas: &[f32]) -> f64 {
     let known = areas.iter().map(|&a| f64::from(a)).filter(|a| a.is_finite() && *a > 0.0);
     let (sum, n) = known.fold((0.0, 0u32), |(sum, n), a| (sum + a, n + 1));
     if n == 0 { 8.0 } else { 2.0 * (sum / f64::from(n) / std::f64::consts::PI).sqrt() }
-}
-
-/// Progress of one block as part of the whole.
-struct Part<'a> {
-    observer: &'a dyn Observer,
-    start: u64,
-    total: u64,
-}
-
-impl Observer for Part<'_> {
-    fn stage(&self, _name: &str) {
-        if self.start == 0 {
-            self.observer.stage("predicting");
-        }
-    }
-
-    fn progress(&self, done: u64, _total: u64) {
-        self.observer.progress(self.start + done, self.total);
-    }
 }

@@ -1,19 +1,24 @@
 use std::path::PathBuf;
 
 use ndarray::Array2;
-use scellst_bags::{Bags, Qc, assign};
+use scellst_bags::{Bags, Qc, SpotAreas, assign_to};
 use scellst_cells::{Cells, CropSpec, DetectConfig, ImportOptions, StainTarget, detect, read_cells};
 use scellst_embed::Encoder;
 use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
-use scellst_types::{CellIndex, Level0, MicronsPerPixel, Point, SectionId};
+use scellst_types::{Level0, MicronsPerPixel, Point, SectionId, SpotShape};
 
-use crate::{Observer, PipelineError, embed_cells_normalised};
+use crate::context::SlideCells;
+use crate::{ContextSpec, Observer, PipelineError, SlideScale};
 
 /// A section in memory: its slide is open, its counts are read.
 pub struct LoadedSection {
     /// Its name.
     pub id: SectionId,
+    /// Whose tissue it is, if known.
+    pub patient: Option<String>,
+    /// Which run or array it was measured with, if known.
+    pub batch: Option<String>,
     /// The slide.
     pub slide: Slide,
     /// Raw counts, one row a spot.
@@ -35,12 +40,20 @@ pub struct PrepareOptions {
     pub crop: CropSpec,
     /// What the stain of every slide is brought to before crops are embedded; `None`: crops are as the slide is.
     pub stain: Option<StainTarget>,
+    /// Whether the features of each slide are standardised over its own cells, see [`SlideScale`].
+    pub slide_scale: bool,
+    /// The neighbourhood that a cell is seen in; `None`: a cell alone.
+    pub context: Option<ContextSpec>,
 }
 
 /// A section ready for training.
 pub struct PreparedSection {
     /// Its name.
     pub id: SectionId,
+    /// Whose tissue it is, if known.
+    pub patient: Option<String>,
+    /// Which run or array it was measured with, if known.
+    pub batch: Option<String>,
     /// The slide's file.
     pub slide: PathBuf,
     /// Of the slide.
@@ -61,8 +74,10 @@ pub struct PreparedSection {
     pub bags: Bags,
     /// How cells and spots met.
     pub qc: Qc,
-    /// Features of the cells in bags, bag after bag `(bags.n_cells(), dim)`.
+    /// Features of the cells in bags, bag after bag `(bags.n_cells(), dim)`; with their context, if one was asked for.
     pub features: Array2<f32>,
+    /// What they were standardised by, if they were.
+    pub scale: Option<SlideScale>,
 }
 
 impl PreparedSection {
@@ -72,12 +87,41 @@ impl PreparedSection {
     /// # Errors
     /// [`PipelineError::Expr`] naming genes that the section does not have.
     pub fn labels(&self, genes: &[String]) -> Result<Array2<f32>, PipelineError> {
+        Ok(self.spots_of_bags(genes)?.log_normalised(genes)?)
+    }
+
+    /// Raw counts of each bag's spot, `(bags, genes)`.
+    ///
+    /// # Errors
+    /// As [`PreparedSection::labels`].
+    pub fn counts(&self, genes: &[String]) -> Result<Array2<f32>, PipelineError> {
+        Ok(self.spots_of_bags(genes)?.dense_counts(genes)?)
+    }
+
+    /// Total of each bag's spot after the filters, over the section's [median](PreparedSection::median_total).
+    ///
+    /// # Errors
+    /// [`PipelineError::Expr`] if the section has no counts.
+    pub fn size_factors(&self) -> Result<Vec<f32>, PipelineError> {
+        let of_spots = scellst_expr::size_factors(&self.filtered.counts_per_observation())?;
+        Ok(self.bags.spots().iter().map(|&spot| of_spots[spot as usize] as f32).collect())
+    }
+
+    /// Median total of the section's spots after the filters.
+    pub fn median_total(&self) -> f64 {
+        let mut totals = self.filtered.counts_per_observation();
+        totals.sort_unstable_by(f64::total_cmp);
+        let n = totals.len();
+        if n == 0 { 0.0 } else { (totals[(n - 1) / 2] + totals[n / 2]) / 2.0 }
+    }
+
+    fn spots_of_bags(&self, genes: &[String]) -> Result<Expression, PipelineError> {
         let known: std::collections::HashSet<&String> = self.filtered.genes().iter().collect();
         let dropped = genes.iter().filter(|g| !known.contains(g)).cloned();
         let columns: Vec<String> = self.filtered.genes().iter().cloned().chain(dropped).collect();
         let spots = self.raw.select_observations(&self.kept)?.select_genes(&columns)?;
         let of_bags: Vec<usize> = self.bags.spots().iter().map(|&s| s as usize).collect();
-        Ok(spots.select_observations(&of_bags)?.log_normalised(genes)?)
+        Ok(spots.select_observations(&of_bags)?)
     }
 }
 
@@ -97,14 +141,30 @@ pub fn prepare(
     let spots = section.spots.select(&filtered.observations)?;
     let cells = find_cells(&section.slide, section.cells.as_deref(), &options.detect, observer)?;
     let um = |points: &[Point<Level0>]| points.iter().map(|&p| mpp.to_micron(p)).collect::<Vec<_>>();
-    let (bags, qc) = assign(&um(cells.centroids()), &um(spots.centres()), spots.diameter_um())?;
+    let centres = um(spots.centres());
+    let areas = match spots.shape() {
+        SpotShape::Disc => SpotAreas::discs(&centres, spots.diameter_um())?,
+        SpotShape::Square => SpotAreas::squares(&centres, spots.diameter_um())?.turned(spots.turn())?,
+    };
+    let (bags, qc) = assign_to(&um(cells.centroids()), &areas)?;
     observer.note(&format!("{}: {qc}", section.id));
-    let in_bags: Vec<CellIndex> = bags.cells().iter().map(|&c| CellIndex(c)).collect();
-    let points: Vec<_> = in_bags.iter().map(|c| cells.centroids()[c.get()]).collect();
     let stain = options.stain.as_ref().map(|target| target.normaliser(&section.slide)).transpose()?;
-    let features = embed_cells_normalised(&section.slide, &points, &options.crop, stain.as_ref(), encoder, observer)?;
+    let mut seen = SlideCells {
+        slide: &section.slide,
+        places: cells.centroids(),
+        crop: &options.crop,
+        stain: stain.as_ref(),
+        encoder,
+        scale: None,
+        context: options.context.as_ref(),
+    };
+    let scale = options.slide_scale.then(|| seen.measure_scale(observer)).transpose()?;
+    seen.scale = scale.as_ref();
+    let features = seen.features(bags.cells(), observer)?;
     Ok(PreparedSection {
         id: section.id,
+        patient: section.patient,
+        batch: section.batch,
         slide: section.slide.path().to_owned(),
         mpp,
         filtered: filtered.expression,
@@ -116,6 +176,7 @@ pub fn prepare(
         bags,
         qc,
         features,
+        scale,
     })
 }
 

@@ -60,24 +60,65 @@ pub fn gene_map(map: &GeneMap<'_>) -> Result<RgbImage, ReportError> {
 /// # Errors
 /// As [`gene_map`], and for options out of range.
 pub fn gene_map_with(map: &GeneMap<'_>, options: &MapOptions) -> Result<RgbImage, ReportError> {
+    let (dot, gap) = sizes(options);
+    let panels = drawn(map, None, options, dot)?;
+    let (width, height) = panels.first().map_or((1, 1), |(_, p)| p.dimensions());
+    let count = panels.len() as u32;
+    let top = 2 * gap + text_height(2 * dot);
+    let mut canvas = Canvas::new(count * width + (count + 1) * gap, top + height, WHITE);
+    let title = shortened(&map.title, canvas.image.width() - 2 * gap, 2 * dot);
+    let middle = i64::from(canvas.image.width() / 2);
+    canvas.text((middle, i64::from(gap)), &title, 2 * dot, BLACK, Align::Centre);
+    for (i, (_, panel)) in (0u32..).zip(&panels) {
+        canvas.put(gap + i * (width + gap), top, panel);
+    }
+    Ok(canvas.image)
+}
+
+/// The panels of [`gene_map_with`] each by itself, without a heading, with their names; and, if there are predicted
+/// values of the spots, one of those between the others. Words are larger than there, since a page shows panels smaller
+/// than they are.
+///
+/// # Errors
+/// As [`gene_map_with`].
+pub fn gene_panels(
+    map: &GeneMap<'_>,
+    predicted_spots: Option<&[f32]>,
+    options: &MapOptions,
+) -> Result<Vec<(String, RgbImage)>, ReportError> {
+    drawn(map, predicted_spots, options, (options.panel_px / 240).clamp(1, 8))
+}
+
+/// Size of a word's dot and of gaps.
+fn sizes(options: &MapOptions) -> (u32, u32) {
+    let dot = (options.panel_px / 350).clamp(1, 6);
+    (dot, 10 * dot)
+}
+
+fn drawn(
+    map: &GeneMap<'_>,
+    predicted_spots: Option<&[f32]>,
+    options: &MapOptions,
+    dot: u32,
+) -> Result<Vec<(String, RgbImage)>, ReportError> {
     check(map, options)?;
     let frame = Frame::new(map, options.panel_px)?;
-    let dot = (options.panel_px / 350).clamp(1, 6);
-    let layout = Layout { dot, gap: 10 * dot, panel: frame.size };
-    let mut canvas = Canvas::new(layout.width(), layout.height(), WHITE);
-    let title = shortened(&map.title, layout.width() - 2 * layout.gap, 2 * dot);
-    let middle = i64::from(layout.width() / 2);
-    canvas.text((middle, i64::from(layout.gap)), &title, 2 * dot, BLACK, Align::Centre);
-
+    let gap = 10 * dot;
+    let layout = Layout { dot, gap, panel: frame.size };
     let pale = frame.picture(map.background.as_ref());
     let spot_radius = (map.spot_radius_px / frame.downsample).clamp(1.5, 1e4);
     let cell_radius = cell_radius(map.cell_values.len(), frame.size);
-    let panels = [
-        ("measured, spots", map.spots, map.spot_values, spot_radius),
-        ("predicted, cells", map.cells, map.cell_values, cell_radius),
-    ];
-    for (i, (label, places, values, radius)) in (0u32..).zip(panels) {
-        let left = layout.gap + i * (layout.panel.width + layout.gap);
+    let mut panels = vec![("measured, spots", map.spots, map.spot_values, spot_radius)];
+    if let Some(values) = predicted_spots {
+        if values.len() != map.spots.len() {
+            let expected = format!("{}, one a place", map.spots.len());
+            return Err(ReportError::misuse("predicted values of spots", expected, values.len()));
+        }
+        panels.push(("predicted, spots", map.spots, values, spot_radius));
+    }
+    panels.push(("predicted, cells", map.cells, map.cell_values, cell_radius));
+    let draw = |(i, (label, places, values, radius)): (usize, (&str, &[Point<Level0>], &[f32], f64))| {
+        let mut canvas = Canvas::new(layout.panel.width, layout.height(), WHITE);
         let mut panel = Canvas { image: pale.clone() };
         let range = Range::of(values);
         let drawn = || places.iter().zip(values).filter(|(p, _)| p.is_finite());
@@ -91,10 +132,11 @@ pub fn gene_map_with(map: &GeneMap<'_>, options: &MapOptions) -> Result<RgbImage
         if let (0, Some(mpp)) = (i, options.mpp) {
             scale_bar(&mut panel, 0, frame.size.height, frame.size.width, mpp * frame.downsample, dot);
         }
-        canvas.put(left, layout.panel_top(), &panel.image);
-        layout.footer(&mut canvas, left, label, &range);
-    }
-    Ok(canvas.image)
+        canvas.put(0, 0, &panel.image);
+        layout.footer(&mut canvas, label, &range);
+        (label.to_owned(), canvas.image)
+    };
+    Ok(panels.into_iter().enumerate().map(draw).collect())
 }
 
 fn check(map: &GeneMap<'_>, options: &MapOptions) -> Result<(), ReportError> {
@@ -218,28 +260,21 @@ struct Layout {
 }
 
 impl Layout {
-    fn width(&self) -> u32 {
-        2 * self.panel.width + 3 * self.gap
-    }
-
-    fn panel_top(&self) -> u32 {
-        2 * self.gap + text_height(2 * self.dot)
-    }
-
     fn bar_height(&self) -> u32 {
         5 * self.dot
     }
 
+    /// Of a panel with what is below it.
     fn height(&self) -> u32 {
-        self.panel_top() + self.panel.height + 4 * self.gap + self.bar_height() + 2 * text_height(self.dot)
+        self.panel.height + 4 * self.gap + self.bar_height() + 2 * text_height(self.dot)
     }
 
     /// Label, colour bar and the values at its ends, below a panel.
-    fn footer(&self, canvas: &mut Canvas, left: u32, label: &str, range: &Range) {
+    fn footer(&self, canvas: &mut Canvas, label: &str, range: &Range) {
         let (width, dot) = (self.panel.width, self.dot);
         let label = shortened(label, width, dot);
-        let top = i64::from(self.panel_top() + self.panel.height + self.gap);
-        let x = i64::from(left);
+        let top = i64::from(self.panel.height + self.gap);
+        let x = 0;
         let middle = x + i64::from(width / 2);
         canvas.text((middle, top), &label, dot, BLACK, Align::Centre);
         let bar = top + i64::from(text_height(dot) + self.gap);

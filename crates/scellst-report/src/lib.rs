@@ -1,10 +1,12 @@
-//! Pictures of slides, cells and genes, as PNG.
+//! Pictures of slides, cells and genes, as PNG, and a run as one HTML file.
 //!
 //! * [`detection_overlay`]: cells over their slide;
 //! * [`gene_map`]: measured spots beside predicted cells;
 //! * [`spot_map`]: cells a spot, with empty and huge spots marked;
 //! * [`loss_curve`]: training and validation loss;
-//! * [`save_png`]: writes any of them, whole or not at all.
+//! * [`gene_panels`]: the same in pieces, with predicted spots;
+//! * [`save_png`]: writes any of them, whole or not at all;
+//! * [`Report`]: all of a run as one HTML file.
 //!
 //! Results are read here, never computed: no metric, no normalisation. Colours can be told apart by the colour-blind.
 //!
@@ -36,6 +38,7 @@ mod colour;
 mod error;
 mod font;
 mod gene_map;
+mod html;
 mod loss;
 mod overlay;
 mod save;
@@ -43,7 +46,8 @@ mod spot_map;
 
 pub use colour::{Rgb, class_colour, colour_of};
 pub use error::ReportError;
-pub use gene_map::{GeneMap, MapOptions, gene_map, gene_map_with};
+pub use gene_map::{GeneMap, MapOptions, gene_map, gene_map_with, gene_panels};
+pub use html::{Calibration, Ceilings, Gallery, GeneTable, MapRow, Method, Number, Picture, Report};
 pub use image::RgbImage;
 pub use loss::loss_curve;
 pub use overlay::{OverlayOptions, detection_overlay};

@@ -13,13 +13,21 @@ use crate::ReportError;
 /// # Errors
 /// [`ReportError::Misuse`] for a path without a file's name or a picture without pixels, [`ReportError::Io`].
 pub fn save_png(image: &RgbImage, path: impl AsRef<Path>) -> Result<(), ReportError> {
-    let path = path.as_ref();
-    let Some(name) = path.file_name() else {
-        return Err(ReportError::misuse("path", "a file's name", path.display()));
-    };
     if image.width() == 0 || image.height() == 0 {
         return Err(ReportError::misuse("image", "at least one pixel", format!("{:?}", image.dimensions())));
     }
+    save_whole(path.as_ref(), |file| encode(file, image))
+}
+
+/// As [`save_png`], of bytes.
+pub(crate) fn save_bytes(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    save_whole(path, |mut file| file.write_all(bytes))
+}
+
+fn save_whole(path: &Path, write: impl FnOnce(File) -> std::io::Result<()>) -> Result<(), ReportError> {
+    let Some(name) = path.file_name() else {
+        return Err(ReportError::misuse("path", "a file's name", path.display()));
+    };
     // Two threads may write the same file.
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -28,7 +36,7 @@ pub fn save_png(image: &RgbImage, path: impl AsRef<Path>) -> Result<(), ReportEr
         move |e: &dyn std::fmt::Display| ReportError::Io { path: path.to_owned(), doing, reason: e.to_string() }
     };
     let file = File::options().write(true).create_new(true).open(&temporary).map_err(|e| error("create")(&e))?;
-    let written = encode(file, image).map_err(|e| error("write")(&e));
+    let written = write(file).map_err(|e| error("write")(&e));
     let done = written.and_then(|()| fs::rename(&temporary, path).map_err(|e| error("put into its place")(&e)));
     if done.is_err() {
         let _ = fs::remove_file(&temporary);

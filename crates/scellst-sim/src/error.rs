@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use scellst_cells::CellsError;
 use scellst_expr::ExprError;
+use scellst_metrics::MetricsError;
 use scellst_slide::SlideError;
 
 /// What can go wrong with a simulation.
@@ -13,6 +14,16 @@ pub enum SimError {
     Config {
         /// Which setting, such as `types[2].area_um2`.
         field: String,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A simulation study that cannot be made so.
+    #[error("{what}: expected {expected}, found {found}")]
+    Study {
+        /// Which setting or input.
+        what: String,
         /// What it may be.
         expected: String,
         /// What it is.
@@ -47,9 +58,16 @@ pub enum SimError {
     /// The cells do not fit together.
     #[error(transparent)]
     Cells(#[from] CellsError),
+    /// The embeddings cannot be clustered.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
 }
 
 impl SimError {
+    pub(crate) fn study(what: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Study { what: what.into(), expected: expected.to_string(), found: found.to_string() }
+    }
+
     pub(crate) fn config(field: impl Into<String>, expected: impl Into<String>, found: impl ToString) -> Self {
         Self::Config { field: field.into(), expected: expected.into(), found: found.to_string() }
     }

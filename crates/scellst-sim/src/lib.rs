@@ -38,6 +38,7 @@ mod place;
 mod programme;
 mod random;
 mod section;
+pub mod study;
 
 pub use config::{CellType, CountModel, GeneNumbers, Picture, Region, SimConfig, SpotArray};
 pub use error::SimError;

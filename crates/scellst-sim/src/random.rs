@@ -15,6 +15,11 @@ pub(crate) enum Stage {
     Counts = 4,
     Stain = 5,
     Texture = 6,
+    Embeddings = 7,
+    Clusters = 8,
+    Pairing = 9,
+    Bags = 10,
+    Degradation = 11,
 }
 
 /// The generator of a stage, and of one thing in it.

@@ -26,11 +26,13 @@
 mod error;
 mod geometry;
 mod ids;
+mod shape;
 mod stain;
 mod units;
 
 pub use error::UnitError;
 pub use geometry::{Level0, Micron, Point, Rect, Size, Space};
 pub use ids::{CellIndex, LevelIndex, SectionId, SpotIndex};
+pub use shape::SpotShape;
 pub use stain::{StainMatrix, density};
 pub use units::MicronsPerPixel;

@@ -1,18 +1,15 @@
-use std::collections::HashMap;
 use std::path::Path;
 
-use scellst_expr::{CsrMatrix, DuplicateGenes, Expression, GeneNaming, make_unique};
+use scellst_expr::{CsrMatrix, Expression, FeatureConfig, Features, is_control};
 
 use crate::H5Error;
 use crate::matrix::Csr;
 
-/// The kind of feature that is a gene; everything else is left out.
-const GENE: &str = "Gene Expression";
-
 /// Features that were in the files but are no genes, and so are in no expression.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LeftOut {
-    /// By kind (`Negative Control Probe`, `Antibody Capture`), sorted by name.
+    /// By kind (`Negative Control Probe`, `Antibody Capture`; where a file has no kinds the beginning of the names that
+    /// gives them away, `ERCC-`), sorted by name.
     pub kinds: Vec<FeatureCount>,
 }
 
@@ -67,24 +64,6 @@ impl std::fmt::Display for LeftOut {
     }
 }
 
-/// What a file says about its features, one entry each.
-#[derive(Debug, Default)]
-pub(crate) struct Features {
-    /// Ensembl ids, or whatever the reference has.
-    pub(crate) ids: Vec<String>,
-    /// Symbols.
-    pub(crate) names: Vec<String>,
-    /// Kinds; empty where the format knows only genes.
-    pub(crate) kinds: Vec<String>,
-}
-
-/// How genes are named.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct NameRules {
-    pub(crate) names: GeneNaming,
-    pub(crate) duplicates: DuplicateGenes,
-}
-
 /// A matrix as it lies in a file: barcodes x features, canonical rows.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -102,66 +81,53 @@ pub(crate) struct Genes {
 }
 
 impl Table {
-    pub(crate) fn into_genes(self, path: &Path, rules: NameRules) -> Result<Genes, H5Error> {
+    pub(crate) fn into_genes(self, path: &Path, config: &FeatureConfig) -> Result<Genes, H5Error> {
         let Self { counts, barcodes, features } = self;
-        let mut sums = vec![0.0f64; features.names.len()];
-        for (&column, &value) in counts.indices.iter().zip(&counts.values) {
-            if let Some(sum) = sums.get_mut(column as usize) {
-                *sum += f64::from(value);
-            }
-        }
-        let mut left_out = LeftOut::default();
-        let (mut names, mut ids): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-        // Where each feature goes.
-        let mut places: Vec<Option<u32>> = Vec::with_capacity(features.names.len());
-        let mut seen: HashMap<String, u32> = HashMap::new();
-        for (i, (name, id)) in features.names.into_iter().zip(features.ids).enumerate() {
-            if let Some(kind) = features.kinds.get(i).filter(|k| *k != GENE) {
-                left_out.add(kind, &name, sums[i]);
-                places.push(None);
-                continue;
-            }
-            let name = if rules.names == GeneNaming::Id { id.clone() } else { name };
-            if rules.duplicates == DuplicateGenes::Sum {
-                if let Some(&place) = seen.get(&name) {
-                    places.push(Some(place));
-                    continue;
-                }
-                seen.insert(name.clone(), names.len() as u32);
-            }
-            places.push(Some(names.len() as u32));
-            names.push(name);
-            ids.push(id);
-        }
-        // Left as they are, `Expression` refuses them.
-        let renamed = if rules.duplicates == DuplicateGenes::Refuse { 0 } else { make_unique(&mut names) };
-        if renamed > 0 {
+        let broken = |e: scellst_expr::ExprError| H5Error::broken(path, "/", e.to_string());
+        let Csr { pointers, indices, values } = without_zeros(counts);
+        let counts = CsrMatrix::from_unsorted(barcodes.len(), features.symbols.len(), pointers, indices, values);
+        let counts = counts.map_err(broken)?;
+        let left_out = left_out(&features, &counts.column_sums());
+        let (expression, report) = config.apply(counts, &features, barcodes).map_err(broken)?;
+        if !report.renamed.is_empty() {
             log::warn!(
-                "{}: {renamed} of {} genes have a name that is there already; made unique by a suffix",
+                "{}: {} of {} genes have a name that is there already; made unique by a suffix",
                 path.display(),
-                names.len()
+                report.renamed.len(),
+                report.genes
             );
         }
         if !left_out.is_empty() {
             log::info!("{}: {left_out}", path.display());
         }
-        let counts = moved(counts, &places);
-        let broken = |e: scellst_expr::ExprError| H5Error::broken(path, "/", e.to_string());
-        // Rows are out of order where features were added up.
-        let counts =
-            CsrMatrix::from_unsorted(barcodes.len(), names.len(), counts.pointers, counts.indices, counts.values);
-        let expression = Expression::new(counts.map_err(broken)?, names, barcodes).map_err(broken)?;
+        let ids = if features.ids.is_empty() {
+            Vec::new()
+        } else {
+            report.feature_of.iter().map(|&feature| features.ids[feature].clone()).collect()
+        };
         Ok(Genes { expression, ids, left_out })
     }
 }
 
-/// Columns moved to their places, in the memory that they have.
-fn moved(mut csr: Csr, places: &[Option<u32>]) -> Csr {
+fn left_out(features: &Features, sums: &[f64]) -> LeftOut {
+    let text = |list: &[String], at: usize| list.get(at).cloned().unwrap_or_default();
+    let mut left_out = LeftOut::default();
+    for (feature, (symbol, &sum)) in features.symbols.iter().zip(sums).enumerate() {
+        let (id, kind) = (text(&features.ids, feature), text(&features.kinds, feature));
+        if let Some(why) = is_control(symbol, &id, &kind) {
+            left_out.add(why, if symbol.is_empty() { &id } else { symbol }, sum);
+        }
+    }
+    left_out
+}
+
+/// Zeros that a file stores all the same, taken out in the memory that they have.
+fn without_zeros(mut csr: Csr) -> Csr {
     let (mut start, mut kept) = (0, 0);
     for pointer in csr.pointers.iter_mut().skip(1) {
         for k in start..*pointer {
-            if let (Some(&Some(place)), true) = (places.get(csr.indices[k] as usize), csr.values[k] != 0.0) {
-                csr.indices[kept] = place;
+            if csr.values[k] != 0.0 {
+                csr.indices[kept] = csr.indices[k];
                 csr.values[kept] = csr.values[k];
                 kept += 1;
             }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::features::{Features, Table};
+use scellst_expr::Features;
+
+use super::features::Table;
 use crate::matrix::{StoredMatrix, Values};
 use crate::source::{Kind, Source};
 use crate::{H5Error, ReadLimits};
@@ -31,7 +33,7 @@ pub(crate) fn is_tenx(source: &Source) -> Result<bool, H5Error> {
 fn read_features(source: &Arc<Source>) -> Result<Table, H5Error> {
     let mut table = read_group(source, "matrix", "features/id", "features/name")?;
     let kinds = source.dataset("matrix/features/feature_type")?;
-    kinds.expect_len(table.features.names.len(), "one for each feature")?;
+    kinds.expect_len(table.features.symbols.len(), "one for each feature")?;
     table.features.kinds = kinds.texts()?;
     Ok(table)
 }
@@ -43,7 +45,11 @@ fn read_group(source: &Arc<Source>, group: &str, ids: &str, names: &str) -> Resu
     dataset.expect_len(ids.len(), "one name for each id")?;
     let names = dataset.texts()?;
     let stored = StoredMatrix::open_tenx(source, group, barcodes.len(), names.len())?;
-    Ok(Table { counts: stored.to_csr(Values::Counts)?, barcodes, features: Features { ids, names, kinds: Vec::new() } })
+    Ok(Table {
+        counts: stored.to_csr(Values::Counts)?,
+        barcodes,
+        features: Features { symbols: names, ids, kinds: Vec::new() },
+    })
 }
 
 /// The groups of Cell Ranger 2, one a genome.
@@ -86,7 +92,7 @@ fn choose<'f>(source: &Source, found: &'f [String], wanted: Option<&str>, place:
 fn keep_genome(source: &Arc<Source>, table: &mut Table, wanted: Option<&str>) -> Result<(), H5Error> {
     let place = "matrix/features/genome";
     let dataset = source.dataset(place)?;
-    dataset.expect_len(table.features.names.len(), "one for each feature")?;
+    dataset.expect_len(table.features.symbols.len(), "one for each feature")?;
     let of_each = dataset.texts()?;
     let mut found: Vec<String> = of_each.iter().filter(|g| !g.is_empty()).cloned().collect();
     found.sort();

@@ -13,7 +13,7 @@ pub use features::{FeatureCount, LeftOut};
 pub use scale_factors::ScaleFactors;
 pub use transcripts::TranscriptCounts;
 
-pub(crate) use features::{Features, Genes, NameRules, Table};
+pub(crate) use features::{Genes, Table};
 pub(crate) use h5::{is_tenx, read_h5};
 pub(crate) use mtx::{is_matrix_market, read_folder};
 pub(crate) use space_ranger::{matrix_of as space_ranger_matrix, read_section};

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::features::{Features, Table};
+use scellst_expr::Features;
+
+use super::features::Table;
 use crate::lines::{Lines, unquoted};
 use crate::matrix::Csr;
 use crate::{H5Error, ReadLimits};
@@ -33,7 +35,7 @@ pub(crate) fn read_folder(folder: &Path, limits: ReadLimits) -> Result<Table, H5
     let features = read_features(&need(&["features.tsv", "genes.tsv"])?, limits)?;
     let barcodes = read_barcodes(&need(&["barcodes.tsv"])?, limits)?;
     let path = need(&["matrix.mtx"])?;
-    let counts = read_matrix(&path, barcodes.len(), features.names.len(), limits)?;
+    let counts = read_matrix(&path, barcodes.len(), features.symbols.len(), limits)?;
     Ok(Table { counts, barcodes, features })
 }
 
@@ -48,7 +50,7 @@ fn read_features(path: &Path, limits: ReadLimits) -> Result<Features, H5Error> {
         bytes += line.len() as u64;
         let mut fields = line.split('\t').map(unquoted);
         let id = fields.next().unwrap_or_default().to_owned();
-        features.names.push(fields.next().map_or_else(|| id.clone(), str::to_owned));
+        features.symbols.push(fields.next().map_or_else(|| id.clone(), str::to_owned));
         features.ids.push(id);
         if let Some(kind) = fields.next() {
             features.kinds.push(kind.to_owned());

@@ -54,8 +54,17 @@ fn predictions_by_uneven_blocks() {
                 break;
             }
         }
+        let refused = writer.add_obs("area_um2", &Column::F32(area.clone())).unwrap_err().to_string();
+        assert!(refused.contains("twice"), "{refused}");
+        let refused = writer.add_obs("short", &Column::F32(vec![1.0])).unwrap_err().to_string();
+        assert!(refused.contains("1 values for 2500 rows"), "{refused}");
+        writer.add_obs("distance", &Column::F32(area.iter().map(|a| a + 1.0).collect())).unwrap();
+        writer.add_uns("outliers", &json!({ "flagged": 7, "share": 0.5 })).unwrap();
+        assert!(writer.add_uns("scellst", &json!({})).is_err());
         writer.finish().unwrap();
         let read = read_matrix(&path, None).unwrap();
+        assert_eq!(read.obs.numeric["distance"], area.iter().map(|&a| f64::from(a) + 1.0).collect::<Vec<_>>());
+        assert_eq!(scellst_h5::read_uns_number(&path, &["outliers", "flagged"]).unwrap(), Some(7.0));
         assert_eq!(read.values, values);
         assert_eq!(read.obs_names, obs_names);
         assert_eq!(read.var_names, var_names);

@@ -26,7 +26,6 @@ pub fn write(dir: &Path) -> [PathBuf; 4] {
             ("class".into(), Column::Category(vec![Some("tumour".into()), None, Some("stroma".into())])),
             ("outside".into(), Column::Bool(vec![false, true, false])),
             ("spot".into(), Column::I64(vec![-1, 0, 7])),
-            ("id".into(), Column::Text(vec!["a".into(), "".into(), "é".into()])),
         ],
         var: vec![("train_variance".into(), Column::F64(vec![0.5, 0.125]))],
         library: Some(SpatialLibrary {
@@ -47,6 +46,8 @@ pub fn write(dir: &Path) -> [PathBuf; 4] {
         let mut writer = PredictionWriter::create(path, &header, compression).unwrap();
         writer.write_rows(array![[0.5, 1.5], [2.5, 3.5]].view()).unwrap();
         writer.write_rows(array![[4.5, -5.5]].view()).unwrap();
+        // Known only now.
+        writer.add_obs("id", &Column::Text(vec!["a".into(), "".into(), "é".into()])).unwrap();
         writer.finish().unwrap();
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use scellst_expr::{DuplicateGenes, GeneNaming, PlacementDoubt, PlacementEvidence, check_placement};
-use scellst_h5::{CountsFormat, CountsOptions, H5Error, SpatialCounts, SpotShape, read_counts, read_counts_with};
-use scellst_types::Point;
+use scellst_h5::{CountsFormat, CountsOptions, H5Error, SpatialCounts, read_counts, read_counts_with};
+use scellst_types::{Point, SpotShape};
 use serde_json::{Value, json};
 
 use crate::common::{data, real_tenx};
@@ -101,7 +101,7 @@ fn real_files_have_the_numbers_that_python_reads() {
             _ => {
                 assert_eq!(counts.format, CountsFormat::SpaceRanger);
                 if let Some(spots) = counts.spots {
-                    assert_eq!((spots.shape, spots.um, spots.pitch_um), (SpotShape::Circle, Some(55.0), Some(100.0)));
+                    assert_eq!((spots.shape, spots.um, spots.pitch_um), (SpotShape::Disc, Some(55.0), Some(100.0)));
                 }
             }
         }
