@@ -20,11 +20,11 @@ struct Args {
     /// The crops
     #[arg(long, value_name = "crops.npy")]
     images: PathBuf,
-    /// morphology or mobilenet-v1
+    /// morphology, mobilenet-v1, resnet18, resnet34, resnet50 or vit (vit:heads=N,px=N,pool=class|mean|class+mean)
     #[arg(long, value_name = "NAME")]
     encoder: String,
     /// The encoder's weights
-    #[arg(long, value_name = "F.safetensors")]
+    #[arg(long, value_name = "F.safetensors|F.pth")]
     weights: Option<PathBuf>,
     /// cpu, cuda:N or metal
     #[arg(long, default_value = "cpu")]

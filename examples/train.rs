@@ -50,11 +50,11 @@ struct Args {
     /// Take all genes and spots, without the filters on counts
     #[arg(long)]
     no_filter: bool,
-    /// morphology or mobilenet-v1
+    /// morphology, mobilenet-v1, resnet18, resnet34, resnet50 or vit (vit:heads=N,px=N,pool=class|mean|class+mean)
     #[arg(long, value_name = "NAME", default_value = "morphology")]
     encoder: String,
     /// The encoder's weights
-    #[arg(long, value_name = "F.safetensors")]
+    #[arg(long, value_name = "F.safetensors|F.pth")]
     weights: Option<PathBuf>,
     /// Squared error of scaled logs (mse), or likelihoods of raw counts
     #[arg(long, value_name = "mse|nb-mean|nb-total|poisson|zero-inflated-nb", default_value = "mse", value_parser = loss)]

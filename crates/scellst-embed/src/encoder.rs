@@ -4,7 +4,7 @@ use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::{EmbedError, MobileNetV1, Morphology};
+use crate::{EmbedError, MobileNetV1, Morphology, ResNet, ResNetDepth, Vit, VitOptions};
 
 /// Turns crops of cells into features.
 pub trait Encoder: Send + Sync {
@@ -53,6 +53,8 @@ pub struct PixelNorm {
 impl PixelNorm {
     /// 0..255 to -1..1, as MobileNet's Keras weights want it.
     pub const SYMMETRIC: Self = Self { mean: [0.5; 3], std: [0.5; 3] };
+    /// Of the pictures of ImageNet, as torchvision's and most other weights want it.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
     /// 0..255 to 0..1.
     pub const UNIT: Self = Self { mean: [0.0; 3], std: [1.0; 3] };
 }
@@ -64,13 +66,17 @@ pub struct WeightsSpec {
     pub file: String,
     /// Of the whole file, in hexadecimal.
     pub sha256: String,
-    /// What the file says of its source and licence.
+    /// What the file says of its source.
     pub source: Option<String>,
+    /// What the file says of its licence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
-/// The names that [`open`] knows.
+/// The names that [`open`] knows. `vit` takes options, as in `vit:heads=6,px=224,pool=mean`: see [`VitOptions`].
+/// `resnet18:untrained=SEED`, and likewise the deeper ones, has random weights and needs no file.
 pub fn names() -> &'static [&'static str] {
-    &[Morphology::NAME, MobileNetV1::NAME]
+    &[Morphology::NAME, MobileNetV1::NAME, "resnet18", "resnet34", "resnet50", Vit::NAME]
 }
 
 /// The encoder of that name, with its weights where it has any, for the device.
@@ -78,12 +84,50 @@ pub fn names() -> &'static [&'static str] {
 /// # Errors
 /// [`EmbedError::UnknownEncoder`], [`EmbedError::NoWeights`] and what loading the weights gives.
 pub fn open(name: &str, weights: Option<&Path>, device: &Device) -> Result<Box<dyn Encoder>, EmbedError> {
+    open_as(name, weights, None, device)
+}
+
+/// As [`open`], with other pixel statistics than those that the weights of that kind commonly want: the data set's or
+/// the slide's own, as [`PixelStats`](crate::PixelStats) gives them.
+///
+/// # Errors
+/// As [`open`], and [`EmbedError::Pixels`] for statistics that cannot be applied.
+pub fn open_normalised(
+    name: &str,
+    weights: Option<&Path>,
+    pixels: PixelNorm,
+    device: &Device,
+) -> Result<Box<dyn Encoder>, EmbedError> {
+    let wrong = |problem| EmbedError::Pixels { encoder: name.to_owned(), pixels, problem };
+    if !pixels.is_valid() {
+        return Err(wrong("means must be finite and deviations above zero"));
+    }
+    if name == Morphology::NAME {
+        return Err(wrong("it takes pixels as they are"));
+    }
+    open_as(name, weights, Some(pixels), device)
+}
+
+fn open_as(
+    name: &str,
+    weights: Option<&Path>,
+    pixels: Option<PixelNorm>,
+    device: &Device,
+) -> Result<Box<dyn Encoder>, EmbedError> {
+    let path = |encoder| weights.ok_or(EmbedError::NoWeights { encoder });
+    if let Some((depth, seed)) = ResNetDepth::parse(name) {
+        let net = match seed {
+            Some(seed) => ResNet::untrained(depth, seed, device)?,
+            None => ResNet::open(depth, path(depth.name())?, device)?,
+        };
+        return Ok(Box::new(net.with_pixels(pixels)));
+    }
+    if let Some(options) = VitOptions::parse(name) {
+        return Ok(Box::new(Vit::open(options, path(Vit::NAME)?, device)?.with_pixels(pixels)));
+    }
     match name {
         Morphology::NAME => Ok(Box::new(Morphology::new())),
-        MobileNetV1::NAME => {
-            let path = weights.ok_or(EmbedError::NoWeights { encoder: MobileNetV1::NAME })?;
-            Ok(Box::new(MobileNetV1::open(path, device)?))
-        }
+        MobileNetV1::NAME => Ok(Box::new(MobileNetV1::open(path(MobileNetV1::NAME)?, device)?.with_pixels(pixels))),
         other => Err(EmbedError::UnknownEncoder { name: other.to_owned(), known: names().to_vec() }),
     }
 }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::PixelNorm;
+
 /// What can go wrong in embedding.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,7 +15,7 @@ pub enum EmbedError {
         known: Vec<&'static str>,
     },
     /// The encoder needs a weights file and none was given.
-    #[error("the encoder {encoder} needs weights: give a safetensors file (--weights)")]
+    #[error("the encoder {encoder} needs weights: give a safetensors or PyTorch file (--weights)")]
     NoWeights {
         /// Which encoder.
         encoder: &'static str,
@@ -40,6 +42,21 @@ pub enum EmbedError {
         /// What it is.
         found: String,
     },
+    /// The weights have tensors that the encoder does not know: another network's.
+    #[error("the weights {} are not those of {encoder}: {count} tensors are none of its{}: {}", path.display(),
+        looks.as_ref().map_or(String::new(), |l| format!(" (they look like {l})")), tensors.join(", "))]
+    WeightsExtra {
+        /// The file.
+        path: PathBuf,
+        /// Which encoder.
+        encoder: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The first of them.
+        tensors: Vec<String>,
+        /// Whose they may be.
+        looks: Option<String>,
+    },
     /// The weights are not those that the model was trained with.
     #[error("the weights {} are others than the model was trained with: sha256 expected {expected}, found {found}", path.display())]
     WeightsHash {
@@ -49,6 +66,24 @@ pub enum EmbedError {
         expected: String,
         /// Of the file.
         found: String,
+    },
+    /// Pixel statistics that cannot be applied.
+    #[error("{encoder} with pixels of mean {:?} and deviation {:?}: {problem}", pixels.mean, pixels.std)]
+    Pixels {
+        /// Which encoder.
+        encoder: String,
+        /// What was given.
+        pixels: PixelNorm,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A table of features made elsewhere cannot be read, or does not fit the cells.
+    #[error("the features {}: {problem}", path.display())]
+    Features {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
     },
     /// Crops of a shape that the encoder cannot take.
     #[error("crops of {found:?} (cells, height, width, channels): {encoder} takes {expected}")]

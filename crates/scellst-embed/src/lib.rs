@@ -3,11 +3,16 @@
 //! | encoder | features | weights | what it is |
 //! |---|---|---|---|
 //! | [`Morphology`] | named, see [`Morphology::FEATURES`] | none | size, shape, stain and texture of the nucleus and of its surroundings |
-//! | [`MobileNetV1`] | 512 | safetensors | ImageNet features, blocks 0 to 11, at stride 16 |
+//! | [`MobileNetV1`] | 512 | file | ImageNet features, blocks 0 to 11, at stride 16 |
+//! | [`ResNet`] | 512 or 2048 | file | ResNet-18, -34 and -50 as torchvision has them, ImageNet's or MoCo's |
+//! | [`Vit`] | as the file | file | vision transformers of timm and DINOv2: S, B, L and larger |
 //!
-//! All stand behind [`Encoder`]; [`open`] makes one by its name. On the CPU the networks run with batch norm
-//! folded, channels last and one fused pass a layer, threads over the batch; on a GPU through candle's own
-//! operations, which are also what the CPU path is tested against.
+//! All stand behind [`Encoder`]; [`open`] makes one by its name. Weights are safetensors or PyTorch's zip files, of
+//! which no code is run. On the CPU the networks run by kernels of their own (batch norm folded, channels last,
+//! weights packed once, what follows a convolution fused into it, Winograd's filtering where it pays, AVX-512 or AVX2
+//! where the machine has them), threads over the batch; a row of features is the same to the bit whatever the number
+//! of threads and the other crops. On a GPU they run through candle's own operations, which are also what the CPU
+//! path is tested against.
 //!
 //! ```
 //! use ndarray::Array4;
@@ -19,17 +24,27 @@
 //! # Ok::<(), scellst_embed::EmbedError>(())
 //! ```
 //!
+//! [`Precomputed`] reads features that were made elsewhere.
+//!
 //! Not for training networks, and not for whole tiles: an encoder sees one cell.
 
+mod batch;
+mod cpu;
 mod encoder;
 mod error;
-mod layers;
-mod matmul;
 mod mobilenet;
 mod morphology;
+mod pixels;
+mod precomputed;
+mod resnet;
+mod vit;
 mod weights;
 
-pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open};
+pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open, open_normalised};
 pub use error::EmbedError;
 pub use mobilenet::MobileNetV1;
 pub use morphology::Morphology;
+pub use pixels::PixelStats;
+pub use precomputed::Precomputed;
+pub use resnet::{ResNet, ResNetDepth};
+pub use vit::{Vit, VitOptions, VitPooling};

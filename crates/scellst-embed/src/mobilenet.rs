@@ -1,11 +1,12 @@
+use std::ops::Range;
 use std::path::Path;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use ndarray::{Array2, ArrayView4, Axis};
-use rayon::prelude::*;
 
+use crate::batch::{self, Pool, device_error};
+use crate::cpu::{Border, Buffer, Conv, Depthwise, Isa, Scratch, Shape, global_mean};
 use crate::encoder::check_crops;
-use crate::layers::{Conv3x3, Depthwise3x3, Pointwise, Shape, global_mean};
 use crate::weights::Weights;
 use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
 
@@ -15,9 +16,15 @@ const STRIDES: [usize; 11] = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1];
 const CHANNELS: [usize; 12] = [32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512];
 /// Of the batch norms, as Keras trained them.
 const EPSILON: f32 = 1e-3;
-/// Crops that one thread takes through the network at a time: enough rows for the matrix products of the
-/// deepest layers (9 pixels a crop), few enough for the cache.
-const CROPS_AT_ONCE: usize = 16;
+/// The first blocks, whose images are large, take fewer crops at a time than the others.
+const PARTS: [Range<usize>; 2] = [0..5, 5..11];
+/// About what images may take of the second cache.
+const PART_BYTES: usize = 896 << 10;
+/// What a thread may keep between the two parts.
+const CHUNK_BYTES: usize = 16 << 20;
+/// With more crops than this the deepest blocks gain no more.
+const MOST_CROPS: usize = 64;
+const RELU6: (f32, f32) = (0.0, 6.0);
 
 /// MobileNetV1 (Howard et al. 2017, arXiv 1704.04861), width 1.0, blocks 0 to 11 and a global mean: 512 features.
 ///
@@ -25,9 +32,22 @@ const CROPS_AT_ONCE: usize = 16;
 /// `..._bn.{weight,bias,running_mean,running_var}`). Any crop of at least 16 x 16 pixels.
 pub struct MobileNetV1 {
     spec: EncoderSpec,
-    first: Conv3x3,
-    blocks: Vec<(Depthwise3x3, Pointwise)>,
+    isa: Isa,
+    first: Conv,
+    blocks: Vec<(Depthwise, Conv)>,
+    pool: Pool<Workspace>,
     device: Option<DeviceNet>,
+}
+
+/// Kept from call to call.
+#[derive(Default)]
+struct Workspace {
+    pixels: Buffer,
+    /// Before and after a depthwise convolution.
+    within: [Buffer; 2],
+    between: Buffer,
+    last: Buffer,
+    scratch: Scratch,
 }
 
 impl MobileNetV1 {
@@ -41,46 +61,88 @@ impl MobileNetV1 {
     /// missing, misshapen or not finite, [`EmbedError::Device`] if the device cannot take them.
     pub fn open(path: &Path, device: &Device) -> Result<Self, EmbedError> {
         let file = Weights::read(Self::NAME, path)?;
-        let (weight, bias) = folded(&file, "conv1", [CHANNELS[0], 3, 3, 3])?;
-        // (out, in, y, x) to (y, x, in, out)
-        let first = Conv3x3 { weight: permute(&weight, CHANNELS[0], 3), bias, stride: 2 };
+        let folded = |name: &str, shape| file.folded(name, &format!("{name}_bn"), shape, EPSILON);
+        let isa = Isa::detect();
+        // Keras pads a picture of even sides at the bottom and right only.
+        let border = |stride: usize| if stride == 1 { Border::even(1) } else { Border { before: 0, after: 1 } };
+        let (weight, bias) = folded("conv1", [CHANNELS[0], 3, 3, 3])?;
+        let first = Conv::new(isa, weight, bias, 3, 2, border(2));
         let mut blocks = Vec::with_capacity(STRIDES.len());
         for (i, &stride) in STRIDES.iter().enumerate() {
             let (from, to, number) = (CHANNELS[i], CHANNELS[i + 1], i + 1);
-            let (weight, bias) = folded(&file, &format!("conv_dw_{number}"), [from, 1, 3, 3])?;
-            let depthwise = Depthwise3x3 { weight: transpose(&weight, from, 9), bias, stride };
-            let (weight, bias) = folded(&file, &format!("conv_pw_{number}"), [to, from, 1, 1])?;
-            blocks.push((depthwise, Pointwise { weight: transpose(&weight, to, from), bias }));
+            let (weight, bias) = folded(&format!("conv_dw_{number}"), [from, 1, 3, 3])?;
+            let weight = transpose(&weight, from, 9);
+            let depthwise = Depthwise { isa, weight, bias, stride, border: border(stride) };
+            let (weight, bias) = folded(&format!("conv_pw_{number}"), [to, from, 1, 1])?;
+            blocks.push((depthwise, Conv::new(isa, weight, bias, 1, 1, Border::even(0))));
         }
+        file.finish(&[])?;
         let spec = EncoderSpec {
             name: Self::NAME.into(),
             version: 1,
             dim: CHANNELS[11],
             input_px: 48,
             pixels: PixelNorm::SYMMETRIC,
-            weights: Some(file.spec()),
+            weights: file.spec(),
         };
-        let mut net = Self { spec, first, blocks, device: None };
+        let mut net = Self { spec, isa, first, blocks, pool: Pool::default(), device: None };
         if !device.is_cpu() {
-            net.device = Some(DeviceNet::new(&net, device).map_err(|e| device_error(device, &e))?);
+            net.device = Some(DeviceNet::new(&net, device).map_err(|e| device_error(Self::NAME, device, &e))?);
         }
         Ok(net)
     }
 
-    /// Some crops on this thread.
-    fn forward(&self, crops: ArrayView4<'_, u8>, out: &mut [f32]) {
-        let (images, height, width, channels) = crops.dim();
-        let mut shape = Shape { images, height, width, channels };
-        let pixels = |v: &u8| f32::from(*v) / 127.5 - 1.0;
-        let mut x: Vec<f32> = crops.iter().map(pixels).collect();
-        let (mut y, mut patches) = (Vec::new(), Vec::new());
-        shape = self.first.run(&x, shape, &mut patches, &mut y);
-        std::mem::swap(&mut x, &mut y);
+    /// Shapes before each block and at the end.
+    fn shapes(&self, crops: Shape) -> Vec<Shape> {
+        let mut shapes = vec![self.first.after(crops)];
         for (depthwise, pointwise) in &self.blocks {
-            shape = depthwise.run(&x, shape, &mut y);
-            shape = pointwise.run(&y, shape, &mut x);
+            shapes.extend(shapes.last().map(|s| pointwise.after(depthwise.after(*s))));
         }
-        global_mean(&x, shape, out);
+        shapes
+    }
+
+    /// Some crops on this thread.
+    fn forward(&self, crops: ArrayView4<'_, u8>, out: &mut [f32], w: &mut Workspace) {
+        let (images, height, width, channels) = crops.dim();
+        let crop = Shape { images: 1, height, width, channels, ld: channels };
+        let shapes = self.shapes(crop);
+        for (p, part) in PARTS.into_iter().enumerate() {
+            let (from, to) = (shapes[part.start], shapes[part.end]);
+            let largest = shapes[part.clone()].iter().map(|s| s.span()).max().unwrap_or(1);
+            let group = (PART_BYTES / (2 * largest * size_of::<f32>())).clamp(1, images);
+            let target = if p == 0 { &mut w.between } else { &mut w.last };
+            target.resize(images * to.span());
+            for begin in (0..images).step_by(group) {
+                let count = group.min(images - begin);
+                let [x, y] = &mut w.within;
+                let mut shape = Shape { images: count, ..from };
+                if p == 0 {
+                    let pixels = w.pixels.resize(count * crop.span());
+                    self.spec.pixels.apply(crops.slice(ndarray::s![begin..begin + count, .., .., ..]), pixels);
+                    let crop = Shape { images: count, ..crop };
+                    self.first.run((pixels, crop), x.resize(shape.span()), false, RELU6, &mut w.scratch);
+                } else {
+                    x.resize(shape.span())
+                        .copy_from_slice(&w.between.as_slice()[begin * from.span()..][..shape.span()]);
+                }
+                for (depthwise, pointwise) in &self.blocks[part.clone()] {
+                    let middle = depthwise.after(shape);
+                    depthwise.run(x.as_slice(), shape, y.resize(middle.span()), RELU6);
+                    let result = x.resize(pointwise.after(middle).span());
+                    shape = pointwise.run((y.as_slice(), middle), result, false, RELU6, &mut w.scratch);
+                }
+                let target = if p == 0 { &mut w.between } else { &mut w.last };
+                target.as_mut()[begin * to.span()..][..shape.span()].copy_from_slice(x.as_slice());
+            }
+        }
+        let last = shapes[PARTS[1].end];
+        global_mean(self.isa, w.last.as_slice(), Shape { images, ..last }, out);
+    }
+
+    /// With other pixel statistics than the usual.
+    pub(crate) fn with_pixels(mut self, pixels: Option<PixelNorm>) -> Self {
+        self.spec.pixels = pixels.unwrap_or(self.spec.pixels);
+        self
     }
 
     /// The same through candle's own convolutions, for a GPU and as the reference of the CPU path.
@@ -89,8 +151,8 @@ impl MobileNetV1 {
     /// [`EmbedError::Crops`] and [`EmbedError::Device`].
     pub fn embed_on(&self, crops: ArrayView4<'_, u8>, device: &Device) -> Result<Array2<f32>, EmbedError> {
         check_crops(Self::NAME, &crops, 16)?;
-        let net = DeviceNet::new(self, device).map_err(|e| device_error(device, &e))?;
-        net.embed(crops).map_err(|e| device_error(device, &e))
+        let net = DeviceNet::new(self, device).map_err(|e| device_error(Self::NAME, device, &e))?;
+        net.embed(crops, self.spec.pixels).map_err(|e| device_error(Self::NAME, device, &e))
     }
 }
 
@@ -98,19 +160,12 @@ impl Encoder for MobileNetV1 {
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
         check_crops(Self::NAME, &crops, 16)?;
         if let Some(net) = &self.device {
-            return net.embed(crops).map_err(|e| device_error(&net.device, &e));
+            return net.embed(crops, self.spec.pixels).map_err(|e| device_error(Self::NAME, &net.device, &e));
         }
-        let mut out = Array2::zeros((crops.dim().0, self.spec.dim));
-        out.axis_chunks_iter_mut(Axis(0), CROPS_AT_ONCE)
-            .into_par_iter()
-            .zip(crops.axis_chunks_iter(Axis(0), CROPS_AT_ONCE))
-            .for_each(|(mut rows, crops)| {
-                // Whole rows of a row-major matrix are one slice.
-                if let Some(rows) = rows.as_slice_mut() {
-                    self.forward(crops, rows);
-                }
-            });
-        Ok(out)
+        let (_, height, width, channels) = crops.dim();
+        let shapes = self.shapes(Shape { images: 1, height, width, channels, ld: channels });
+        let most = (CHUNK_BYTES / (shapes[PARTS[0].end].span() * size_of::<f32>()).max(1)).clamp(1, MOST_CROPS);
+        Ok(batch::embed(crops, self.spec.dim, most, &self.pool, |crops, rows, w| self.forward(crops, rows, w)))
     }
 
     fn spec(&self) -> &EncoderSpec {
@@ -118,33 +173,9 @@ impl Encoder for MobileNetV1 {
     }
 }
 
-fn device_error(device: &Device, e: &candle_core::Error) -> EmbedError {
-    EmbedError::Device { encoder: MobileNetV1::NAME, device: format!("{:?}", device.location()), reason: e.to_string() }
-}
-
-/// A convolution's weight with its batch norm folded in, and the bias that is left of it.
-fn folded(file: &Weights, name: &str, shape: [usize; 4]) -> Result<(Vec<f32>, Vec<f32>), EmbedError> {
-    let mut weight = file.get(&format!("{name}.weight"), &shape)?;
-    let bn = |part: &str| file.get(&format!("{name}_bn.{part}"), &shape[..1]);
-    let (gamma, beta, mean, var) = (bn("weight")?, bn("bias")?, bn("running_mean")?, bn("running_var")?);
-    let mut bias = vec![0.0; shape[0]];
-    for (i, filter) in weight.chunks_exact_mut(shape[1] * shape[2] * shape[3]).enumerate() {
-        let scale = gamma[i] / (var[i] + EPSILON).sqrt();
-        filter.iter_mut().for_each(|w| *w *= scale);
-        bias[i] = beta[i] - mean[i] * scale;
-    }
-    Ok((weight, bias))
-}
-
 /// `(rows, columns)` to `(columns, rows)`.
 fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|c| (0..rows).map(move |r| x[r * columns + c])).collect()
-}
-
-/// `(out, in, 3, 3)` to `(3, 3, in, out)`.
-fn permute(x: &[f32], out: usize, channels: usize) -> Vec<f32> {
-    let at = |k: usize, c: usize, o: usize| x[(o * channels + c) * 9 + k];
-    (0..9).flat_map(|k| (0..channels).flat_map(move |c| (0..out).map(move |o| at(k, c, o)))).collect()
 }
 
 /// The folded network as candle tensors.
@@ -157,27 +188,30 @@ struct DeviceNet {
 impl DeviceNet {
     fn new(net: &MobileNetV1, device: &Device) -> candle_core::Result<Self> {
         let bias = |b: &[f32]| Tensor::from_slice(b, (1, b.len(), 1, 1), device);
-        // The CPU layout is (taps, in, out): move `out` to the front again.
-        let weight = |w: &[f32], channels: usize, out: usize, side: usize| {
-            Tensor::from_slice(w, (side, side, channels, out), device)?.permute((3, 2, 0, 1))?.contiguous()
+        let conv = |c: &Conv| {
+            let (weight, shape) = c.weight();
+            Ok::<_, candle_core::Error>((Tensor::from_slice(weight, &shape, device)?, bias(c.bias())?, c.stride(), 1))
         };
-        let first = weight(&net.first.weight, 3, CHANNELS[0], 3)?;
-        let mut layers = vec![(first, bias(&net.first.bias)?, net.first.stride, 1)];
+        let mut layers = vec![conv(&net.first)?];
         for (depthwise, pointwise) in &net.blocks {
-            let (from, to) = (depthwise.bias.len(), pointwise.bias.len());
-            layers.push((weight(&depthwise.weight, 1, from, 3)?, bias(&depthwise.bias)?, depthwise.stride, from));
-            layers.push((weight(&pointwise.weight, from, to, 1)?, bias(&pointwise.bias)?, 1, 1));
+            let channels = depthwise.bias.len();
+            // The CPU layout is (taps, channels).
+            let weight = Tensor::from_slice(&depthwise.weight, (3, 3, 1, channels), device)?;
+            let weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
+            layers.push((weight, bias(&depthwise.bias)?, depthwise.stride, channels));
+            layers.push(conv(pointwise)?);
         }
         Ok(Self { device: device.clone(), layers })
     }
 
-    fn embed(&self, crops: ArrayView4<'_, u8>) -> candle_core::Result<Array2<f32>> {
+    fn embed(&self, crops: ArrayView4<'_, u8>, norm: PixelNorm) -> candle_core::Result<Array2<f32>> {
         let (n, h, w, c) = crops.dim();
         let mut out = Vec::with_capacity(n * CHANNELS[11]);
         for batch in crops.axis_chunks_iter(Axis(0), 256) {
-            let pixels: Vec<u8> = batch.iter().copied().collect();
-            let x = Tensor::from_vec(pixels, (batch.dim().0, h, w, c), &self.device)?.permute((0, 3, 1, 2))?;
-            let mut x = ((x.to_dtype(DType::F32)? / 127.5)? - 1.0)?;
+            let mut pixels = vec![0.0; batch.len()];
+            norm.apply(batch, &mut pixels);
+            let x = Tensor::from_vec(pixels, (batch.dim().0, h, w, c), &self.device)?;
+            let mut x = x.permute((0, 3, 1, 2))?.contiguous()?;
             for (weight, bias, stride, groups) in &self.layers {
                 let (padding, taps) = (if *stride == 1 { 1 } else { 0 }, weight.dim(D::Minus1)?);
                 if *stride == 2 {

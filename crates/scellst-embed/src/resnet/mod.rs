@@ -1,0 +1,150 @@
+//! Residual networks (He et al. 2016, arXiv 1512.03385) as torchvision has them.
+
+mod device;
+mod load;
+mod net;
+
+use std::path::Path;
+
+use candle_core::Device;
+use ndarray::{Array2, ArrayView4};
+
+use crate::batch::{self, Pool, device_error};
+use crate::encoder::check_crops;
+use crate::weights::Weights;
+use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
+use device::DeviceNet;
+use net::{Net, Workspace};
+
+/// How deep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResNetDepth {
+    /// 8 blocks of two convolutions, 512 features.
+    R18,
+    /// 16 blocks of two convolutions, 512 features.
+    R34,
+    /// 16 blocks of three convolutions, 2048 features.
+    R50,
+}
+
+impl ResNetDepth {
+    /// The encoder's name for [`open`](crate::open).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::R18 => "resnet18",
+            Self::R34 => "resnet34",
+            Self::R50 => "resnet50",
+        }
+    }
+
+    /// From an encoder's name, with the seed of weights that nobody trained: `resnet18`, `resnet18:untrained=7`.
+    pub(crate) fn parse(name: &str) -> Option<(Self, Option<u64>)> {
+        let (base, seed) = match name.split_once(":untrained=") {
+            Some((base, seed)) => (base, Some(seed.parse().ok()?)),
+            None => (name, None),
+        };
+        let depth = [Self::R18, Self::R34, Self::R50].into_iter().find(|d| d.name() == base)?;
+        Some((depth, seed))
+    }
+
+    /// Number of features.
+    pub fn dim(self) -> usize {
+        512 * self.expansion()
+    }
+
+    /// Blocks of each of the four stages.
+    fn blocks(self) -> [usize; 4] {
+        match self {
+            Self::R18 => [2, 2, 2, 2],
+            Self::R34 | Self::R50 => [3, 4, 6, 3],
+        }
+    }
+
+    /// Channels out of a block over those within.
+    fn expansion(self) -> usize {
+        if self == Self::R50 { 4 } else { 1 }
+    }
+}
+
+/// ResNet-18, -34 or -50 without its last layer: the mean over the last stage's pixels.
+///
+/// Weights by torchvision's names (`conv1.weight`, `bn1.running_mean`, `layer1.0.conv1.weight`, ...), bare or behind
+/// `module.base_encoder.`, `base_encoder.` and the like as self-supervised training leaves them; the last layer or
+/// projector (`fc`) is not read. Any crop of at least 16 x 16 pixels, normalised with ImageNet's statistics.
+pub struct ResNet {
+    depth: ResNetDepth,
+    spec: EncoderSpec,
+    net: Net,
+    pool: Pool<Workspace>,
+    device: Option<DeviceNet>,
+}
+
+impl ResNet {
+    /// With the weights of a safetensors or PyTorch file; on a GPU through candle.
+    ///
+    /// # Errors
+    /// [`EmbedError::WeightsFile`] if it cannot be read, [`EmbedError::WeightsTensor`] naming the tensor that is
+    /// missing, misshapen or not finite, [`EmbedError::WeightsExtra`] for tensors that are none of this network's,
+    /// [`EmbedError::Device`] if the device cannot take them.
+    pub fn open(depth: ResNetDepth, path: &Path, device: &Device) -> Result<Self, EmbedError> {
+        Self::load(depth, depth.name().into(), Weights::read(depth.name(), path)?, device)
+    }
+
+    /// With weights that nobody trained, made from a seed: to compare a trained encoder with, or to measure speed.
+    ///
+    /// # Errors
+    /// [`EmbedError::Device`] if the device cannot take them.
+    pub fn untrained(depth: ResNetDepth, seed: u64, device: &Device) -> Result<Self, EmbedError> {
+        let name = format!("{}:untrained={seed}", depth.name());
+        Self::load(depth, name, Weights::untrained(depth.name(), seed), device)
+    }
+
+    fn load(depth: ResNetDepth, name: String, mut file: Weights, device: &Device) -> Result<Self, EmbedError> {
+        let net = load::network(depth, &mut file)?;
+        let spec = EncoderSpec {
+            name,
+            version: 1,
+            dim: depth.dim(),
+            input_px: 48,
+            pixels: PixelNorm::IMAGENET,
+            weights: file.spec(),
+        };
+        let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(depth.name(), device, &e));
+        let device = if device.is_cpu() { None } else { Some(on(device)?) };
+        Ok(Self { depth, spec, net, pool: Pool::default(), device })
+    }
+
+    /// With other pixel statistics than the usual.
+    pub(crate) fn with_pixels(mut self, pixels: Option<PixelNorm>) -> Self {
+        self.spec.pixels = pixels.unwrap_or(self.spec.pixels);
+        self
+    }
+
+    /// The same through candle's own convolutions, for a GPU and as the reference of the CPU path.
+    ///
+    /// # Errors
+    /// [`EmbedError::Crops`] and [`EmbedError::Device`].
+    pub fn embed_on(&self, crops: ArrayView4<'_, u8>, device: &Device) -> Result<Array2<f32>, EmbedError> {
+        check_crops(self.depth.name(), &crops, 16)?;
+        let fail = |e: candle_core::Error| device_error(self.depth.name(), device, &e);
+        DeviceNet::new(&self.net, device).and_then(|net| net.embed(crops, self.spec.pixels)).map_err(fail)
+    }
+}
+
+impl Encoder for ResNet {
+    fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
+        check_crops(self.depth.name(), &crops, 16)?;
+        if let Some(net) = &self.device {
+            return net.embed(crops, self.spec.pixels).map_err(|e| device_error(self.depth.name(), &net.device, &e));
+        }
+        let (_, height, width, _) = crops.dim();
+        let most = self.net.crops_at_once(height, width);
+        Ok(batch::embed(crops, self.spec.dim, most, &self.pool, |crops, rows, workspace| {
+            self.net.forward(crops, self.spec.pixels, rows, workspace);
+        }))
+    }
+
+    fn spec(&self) -> &EncoderSpec {
+        &self.spec
+    }
+}
