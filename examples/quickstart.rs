@@ -14,7 +14,7 @@ use scellst::cells::write_geojson;
 use scellst::embed::{Encoder, Morphology};
 use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{PredictionHeader, PredictionWriter, SectionParts, write_section};
-use scellst::model::TrainConfig;
+use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
     EvaluateOptions, Observer, Pooling, PredictOptions, PrepareOptions, SectionSource, TrainOptions, TrainOutcome,
     Validation, embed_cells, evaluate, load_section, predict, prepare, train,
@@ -72,6 +72,9 @@ fn main() -> ExitCode {
             scaling: Scaling::Slide,
             validation: Validation::Random(0.2),
             standardise: true,
+            loss: Loss::Mse,
+            members: 1,
+            checkpoints: None,
             strict: false,
             // Few spots: smaller and more steps than the published 128 bags and 1e-4.
             train: TrainConfig { learning_rate: 1e-3, bags_per_step: 32, seed: args.seed, ..TrainConfig::default() },
@@ -79,9 +82,9 @@ fn main() -> ExitCode {
         let outcome = train(&[section], &prepared_as, &encoder, &options, &Device::Cpu, &console)?;
         console.finish();
         outcome.bundle.save(&out.join("model"), None)?;
-        let curve = common::curve(&outcome.training);
+        let curve = common::curve(&outcome.trainings[0]);
         save_png(&loss_curve(&curve), out.join("loss.png"))?;
-        println!("   best of {} epochs: {}", curve.len(), outcome.training.best_epoch);
+        println!("   best of {} epochs: {}", curve.len(), outcome.trainings[0].best_epoch);
 
         println!("3. predict every cell of the second, from its picture alone");
         let slide = Slide::open(&unseen.slide)?;
@@ -173,8 +176,7 @@ fn write_ridge(
     let manifest = outcome.bundle.manifest();
     let ridge = outcome.ridge.as_ref().context("too few spots for a ridge")?;
     let features = embed_cells(slide, places, &manifest.crop, encoder, &scellst::pipeline::Quiet)?;
-    let mut values: Array2<f32> = ridge.predict(features.view())?;
-    manifest.ranges.undo(values.view_mut())?;
+    let values: Array2<f32> = ridge.predict(features.view())?;
     let names: Vec<String> = (0..places.len()).map(|i| format!("cell_{i}")).collect();
     let variance = scellst::h5::Column::F64(manifest.train_variance.clone());
     let header = PredictionHeader {

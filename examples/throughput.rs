@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use scellst::cells::{CropSpec, CropStream, DetectConfig, detect};
 use scellst::embed::Encoder;
-use scellst::model::{MilModel, ModelShape, TrainConfig, TrainData, train};
+use scellst::model::{Loss, MilModel, ModelShape, TrainConfig, TrainData, Trainer};
 use scellst::pipeline::{Quiet, embed_cells, parse_device};
 use scellst::slide::{OpenOptions, Slide};
 use scellst::types::{Level0, LevelIndex, MicronsPerPixel, Point, Size};
@@ -33,7 +33,7 @@ enum Stage {
     Detect,
     /// Features of random crops in memory, cells/s
     Embed,
-    /// Steps of 128 bags x 20 cells x 1000 genes, cells/s
+    /// Steps of 128 bags x 20 cells, cells/s
     Train,
     /// Detected cells to expression, cells/s
     Predict,
@@ -68,6 +68,9 @@ struct Args {
     /// Genes, for train and predict
     #[arg(long, default_value_t = 1000)]
     genes: usize,
+    /// For train: mse, nb-mean, nb-total, poisson or zero-inflated-nb
+    #[arg(long, value_name = "L", default_value = "mse")]
+    loss: String,
     /// Go on for at least so long
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     seconds: f64,
@@ -213,17 +216,24 @@ fn training(args: &Args) -> Result<Value> {
     const CELLS: usize = 20;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let features = Array2::from_shape_fn((BAGS * CELLS, args.features), |_| rng.random_range(-1.0..1.0f32));
-    let labels = Array2::from_shape_fn((BAGS, args.genes), |_| rng.random::<f32>());
+    let loss: Loss = serde_json::from_value(json!(args.loss)).context("--loss")?;
+    let most = if loss.of_counts() { 8.0 } else { 1.0 };
+    let labels = Array2::from_shape_fn((BAGS, args.genes), |_| rng.random::<f32>() * most);
+    let labels = if loss.of_counts() { labels.mapv(f32::floor) } else { labels };
     let data = TrainData::new(features, (0..=BAGS).map(|b| (b * CELLS) as u32).collect(), labels)?;
+    let data = data.with_size_factors(vec![1.0; BAGS])?;
     let device = parse_device(&args.device)?;
-    let mut model = MilModel::new(ModelShape::published(args.features, args.genes)?, 0, &device)?;
+    let mut model = MilModel::new(ModelShape::published(args.features, args.genes)?.with_loss(loss), 0, &device)?;
     let bags: Vec<usize> = (0..BAGS).collect();
-    let config = TrainConfig { max_epochs: 1, ..TrainConfig::default() };
+    let config = TrainConfig { max_epochs: usize::MAX, patience: usize::MAX, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(&mut model, &data, &bags, &[], &config)?;
     let (rate, runs) = rate(args.seconds, || {
-        train(&mut model, &data, &bags, &[], &config, &mut |_| true)?;
+        while trainer.step()?.is_none() {}
         Ok((BAGS * CELLS) as f64)
     })?;
-    Ok(json!({ "stage": "train", "cells_per_s": rate, "runs": runs, "features": args.features, "genes": args.genes }))
+    Ok(
+        json!({ "stage": "train", "cells_per_s": rate, "runs": runs, "loss": loss, "features": args.features, "genes": args.genes }),
+    )
 }
 
 fn predicting(args: &Args) -> Result<Value> {

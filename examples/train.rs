@@ -10,7 +10,7 @@ use clap::Parser;
 use scellst::bags::{Held, Reach, SplitBy, SplitPlan};
 use scellst::cells::{StainMethod, StainTarget};
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
-use scellst::model::TrainConfig;
+use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
     Cohort, ContextSpec, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions, Validation,
     load_section, parse_device, prepare, train,
@@ -56,9 +56,15 @@ struct Args {
     /// The encoder's weights
     #[arg(long, value_name = "F.safetensors")]
     weights: Option<PathBuf>,
-    /// mse (nb-mean and nb-total are to come)
-    #[arg(long, default_value = "mse")]
-    loss: String,
+    /// Squared error of scaled logs (mse), or likelihoods of raw counts
+    #[arg(long, value_name = "mse|nb-mean|nb-total|poisson|zero-inflated-nb", default_value = "mse", value_parser = loss)]
+    loss: Loss,
+    /// Train so many models from as many seeds and predict their mean
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    members: u16,
+    /// Keep the state of training in this folder and go on from it after an interruption
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
     /// At most so many epochs
     #[arg(long, value_name = "N", default_value_t = TrainConfig::default().max_epochs)]
     epochs: usize,
@@ -95,6 +101,13 @@ struct Args {
     out: PathBuf,
     #[command(flatten)]
     common: common::Common,
+}
+
+/// A loss by its name.
+fn loss(name: &str) -> Result<Loss, String> {
+    let all = [Loss::Mse, Loss::NbMean, Loss::NbTotal, Loss::Poisson, Loss::ZeroInflatedNb];
+    let known = all.into_iter().find(|loss| loss.to_string() == name);
+    known.ok_or_else(|| format!("expected one of {}", all.map(|loss| loss.to_string()).join(", ")))
 }
 
 /// What features are standardised over.
@@ -166,9 +179,6 @@ fn main() -> ExitCode {
     let args = Args::parse();
     common::run(|| {
         args.common.apply()?;
-        if args.loss != "mse" {
-            anyhow::bail!("--loss {}: only mse is there yet", args.loss);
-        }
         let device = parse_device(&args.device)?;
         let encoder = scellst::embed::open(&args.encoder, args.weights.as_deref(), &device)?;
         let mut sources = Vec::new();
@@ -219,7 +229,10 @@ fn main() -> ExitCode {
             genes: args.genes.clone(),
             scaling: args.scaling,
             validation,
-            standardise: !(args.raw_features || args.feature_scaling == FeatureScaling::None),
+            standardise: args.feature_scaling == FeatureScaling::Training && !args.raw_features,
+            loss: args.loss,
+            members: args.members.into(),
+            checkpoints: args.checkpoints.clone(),
             strict: args.strict,
             train: TrainConfig {
                 learning_rate: args.learning_rate,
@@ -232,18 +245,22 @@ fn main() -> ExitCode {
         let outcome = train(&sections, &prepared_as, encoder.as_ref(), &options, &device, &console)?;
         console.finish();
 
-        let mut curve = String::from("epoch,train_loss,validation_loss\n");
-        for e in &outcome.training.history {
-            curve += &format!("{},{},{}\n", e.epoch, e.train_loss, e.validation_loss);
+        let mut curve = String::from("member,epoch,train_loss,validation_loss,learning_rate,gradient_norm\n");
+        for (member, training) in outcome.trainings.iter().enumerate() {
+            for e in &training.history {
+                let (fit, held) = (e.train_loss, e.validation_loss);
+                curve += &format!("{member},{},{fit},{held},{},{}\n", e.epoch, e.learning_rate, e.gradient_norm);
+            }
         }
         outcome.bundle.save_with(&args.out, args.weights.as_deref(), &[("loss.csv", curve.into_bytes())])?;
         write_gene_scores(&args.out.join("genes.csv"), &outcome.genes)?;
-        let curve = common::curve(&outcome.training);
+        let curve = common::curve(&outcome.trainings[0]);
         scellst::report::save_png(&scellst::report::loss_curve(&curve), args.out.join("loss.png"))?;
 
         let kind = if args.validate_on.is_empty() { args.split.name() } else { "held-out sections" };
-        let t = &outcome.training;
-        console.note(&format!("best of {} epochs: {}, loss {:.5}", t.history.len(), t.best_epoch, t.best_loss));
+        for t in &outcome.trainings {
+            console.note(&format!("best of {} epochs: {}, loss {:.5}", t.history.len(), t.best_epoch, t.best_loss));
+        }
         console.note(&format!("mean Pearson on {kind}:"));
         outcome.scores.iter().for_each(|s| console.note(&format!("  {s}")));
         let over_all = |s: &Scored| s.pearson.last().map(|p| p.1);

@@ -11,7 +11,7 @@ use scellst::cells::{ImportOptions, read_geojson, write_geojson};
 use scellst::embed::Morphology;
 use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{SectionParts, read_matrix, write_section};
-use scellst::model::TrainConfig;
+use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
     Bundle, EvaluateOptions, Pooling, PredictOptions, PrepareOptions, Quiet, SectionSource, TrainOptions, TrainOutcome,
     Validation, evaluate, load_section, predict, prepare, train,
@@ -45,6 +45,9 @@ fn fit(source: &SectionSource, epochs: usize) -> TrainOutcome {
         scaling: Scaling::Slide,
         validation: Validation::Random(0.2),
         standardise: true,
+        loss: Loss::Mse,
+        members: 1,
+        checkpoints: None,
         strict: false,
         train: TrainConfig { learning_rate: 2e-3, bags_per_step: 16, max_epochs: epochs, ..TrainConfig::default() },
     };

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use scellst_kernels::Loss;
+
 use crate::ModelError;
 
 /// Sizes and constants of the network; checked when made, and when read from a file.
@@ -17,6 +19,13 @@ struct RawShape {
     leaky_slope: f64,
     dropout: f32,
     softplus_beta: f64,
+    /// Absent in files from before there was a choice.
+    #[serde(default, skip_serializing_if = "is_mse")]
+    loss: Loss,
+}
+
+fn is_mse(loss: &Loss) -> bool {
+    *loss == Loss::Mse
 }
 
 impl ModelShape {
@@ -26,7 +35,15 @@ impl ModelShape {
     /// [`ModelError::Config`] without an input feature or a gene.
     pub fn published(input: usize, genes: usize) -> Result<Self, ModelError> {
         let hidden = vec![256, 256, 256];
-        RawShape { input, hidden, genes, leaky_slope: 0.01, dropout: 0.1, softplus_beta: 20.0 }.try_into()
+        RawShape { input, hidden, genes, leaky_slope: 0.01, dropout: 0.1, softplus_beta: 20.0, loss: Loss::Mse }
+            .try_into()
+    }
+
+    /// The same for another loss: some have parameters of their own.
+    #[must_use]
+    pub fn with_loss(mut self, loss: Loss) -> Self {
+        self.raw.loss = loss;
+        self
     }
 
     /// The same with another dropout, in `[0, 1)`.
@@ -70,6 +87,26 @@ impl ModelShape {
     /// Sharpness of the final softplus.
     pub fn softplus_beta(&self) -> f64 {
         self.raw.softplus_beta
+    }
+
+    /// What bags are compared with their labels by.
+    pub fn loss(&self) -> Loss {
+        self.raw.loss
+    }
+
+    /// Name and sizes of everything that is trained, in order: `layers.<i>.weight` (out, in), `layers.<i>.bias` (out),
+    /// and for losses with parameters of genes `genes.parameters` (parameters, genes).
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let mut all = Vec::new();
+        for (i, (from, to)) in self.layers().into_iter().enumerate() {
+            all.push((format!("layers.{i}.weight"), vec![to, from]));
+            all.push((format!("layers.{i}.bias"), vec![to]));
+        }
+        match self.raw.loss.gene_parameters() {
+            0 => {}
+            n => all.push(("genes.parameters".into(), vec![n, self.raw.genes])),
+        }
+        all
     }
 
     /// Width of every layer's input and output, in turn.
@@ -119,11 +156,55 @@ pub struct TrainConfig {
     pub patience: usize,
     /// Of weights, order of the bags and dropout: the same seed gives the same model, whatever the threads.
     pub seed: u64,
+    /// How the step changes while training.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Gradients longer than this, over all parameters, are shortened to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+}
+
+/// What the learning rate is multiplied with.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// 1.
+    #[default]
+    Constant,
+    /// Up from 0 in a straight line over the first epochs, then half a cosine down to 0 at the last epoch.
+    Cosine {
+        /// May be 0.
+        warm_up_epochs: usize,
+    },
+}
+
+impl Schedule {
+    /// At a step, counted from 1 over all epochs.
+    pub fn factor(self, step: u64, steps_per_epoch: usize, epochs: usize) -> f64 {
+        let Self::Cosine { warm_up_epochs } = self else { return 1.0 };
+        let at = step as f64 / steps_per_epoch.max(1) as f64;
+        let warm = warm_up_epochs as f64;
+        if at <= warm {
+            return at / warm;
+        }
+        // The first step of all has the whole rate, the last one the least above nothing.
+        let done = (at - warm - 1.0 / steps_per_epoch.max(1) as f64) / (epochs as f64 - warm).max(1.0);
+        0.5 * (1.0 + (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos())
+    }
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
-        Self { learning_rate: 1e-4, weight_decay: 0.01, bags_per_step: 128, max_epochs: 400, patience: 20, seed: 0 }
+        Self {
+            learning_rate: 1e-4,
+            weight_decay: 0.01,
+            bags_per_step: 128,
+            max_epochs: 400,
+            patience: 20,
+            seed: 0,
+            schedule: Schedule::Constant,
+            clip_norm: None,
+        }
     }
 }
 
@@ -137,7 +218,11 @@ impl TrainConfig {
         check("the weight decay", "at least 0 and finite", decay, decay.is_finite() && decay >= 0.0)?;
         check("bags per step", "at least 1", self.bags_per_step, self.bags_per_step > 0)?;
         check("the number of epochs", "at least 1", self.max_epochs, self.max_epochs > 0)?;
-        check("patience", "at least 1", self.patience, self.patience > 0)
+        check("patience", "at least 1", self.patience, self.patience > 0)?;
+        match self.clip_norm {
+            Some(norm) => check("the gradients' length", "positive and finite", norm, positive(norm)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -165,6 +250,28 @@ mod tests {
         let json = serde_json::to_string(&shape).unwrap();
         assert_eq!(serde_json::from_str::<ModelShape>(&json).unwrap(), shape);
         assert!(serde_json::from_str::<ModelShape>(&json.replace("\"dropout\":0.1", "\"dropout\":2.0")).is_err());
+    }
+
+    #[test]
+    fn losses_are_part_of_the_shape_and_old_files_have_none() {
+        let shape = ModelShape::published(5, 7).unwrap();
+        let old = serde_json::to_string(&shape).unwrap();
+        assert!(!old.contains("loss"));
+        let nb = shape.with_loss(Loss::NbMean);
+        let json = serde_json::to_string(&nb).unwrap();
+        assert!(json.contains("\"loss\":\"nb-mean\""), "{json}");
+        assert_eq!(serde_json::from_str::<ModelShape>(&json).unwrap(), nb);
+        assert_eq!(nb.parameters().last().unwrap(), &("genes.parameters".to_owned(), vec![1, 7]));
+    }
+
+    #[test]
+    fn the_rate_goes_up_and_down() {
+        let cosine = Schedule::Cosine { warm_up_epochs: 2 };
+        let at = |step| cosine.factor(step, 10, 12);
+        assert_eq!((at(1), at(10), at(20), at(21)), (0.05, 0.5, 1.0, 1.0));
+        assert!((at(71) - 0.5).abs() < 1e-12 && at(120) < 0.01 && at(120) > 0.0);
+        assert_eq!(Schedule::Constant.factor(7, 10, 12), 1.0);
+        assert_eq!(Schedule::Cosine { warm_up_epochs: 0 }.factor(1, 10, 12), 1.0);
     }
 
     #[test]

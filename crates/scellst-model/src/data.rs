@@ -1,4 +1,5 @@
 use ndarray::{Array2, ArrayView2};
+use scellst_kernels::Loss;
 
 use crate::ModelError;
 use crate::network::{finite, same};
@@ -10,6 +11,7 @@ pub struct TrainData {
     /// Bag `i` is rows `offsets[i]..offsets[i + 1]` of `features`.
     offsets: Vec<u32>,
     labels: Array2<f32>,
+    sizes: Option<Vec<f32>>,
 }
 
 impl TrainData {
@@ -31,7 +33,66 @@ impl TrainData {
         same("cells in bags", features.dim().0, offsets[offsets.len() - 1] as usize)?;
         finite("a cell's features", features.view())?;
         finite("a bag's label", labels.view())?;
-        Ok(Self { features, offsets, labels })
+        let (features, labels) = (in_rows(features), in_rows(labels));
+        Ok(Self { features, offsets, labels, sizes: None })
+    }
+
+    /// With a size factor for each bag, which losses of counts want: the spot's total over the median total, of all genes
+    /// and not only those that are learnt.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] for another number, [`ModelError::Label`] for one that is not positive and finite.
+    pub fn with_size_factors(mut self, sizes: Vec<f32>) -> Result<Self, ModelError> {
+        same("size factors", self.bags(), sizes.len())?;
+        if let Some(bag) = sizes.iter().position(|s| !(s.is_finite() && *s > 0.0)) {
+            let (what, value) = ("a size factor that is not positive", sizes[bag]);
+            return Err(ModelError::Label { what, bag, gene: 0, value });
+        }
+        self.sizes = Some(sizes);
+        Ok(self)
+    }
+
+    /// The size factor of a bag, 1 where none are known.
+    pub fn size_factor(&self, bag: usize) -> f32 {
+        self.sizes.as_ref().map_or(1.0, |s| s[bag])
+    }
+
+    /// # Errors
+    /// If labels are not what the loss is of.
+    pub(crate) fn check_loss(&self, loss: Loss) -> Result<(), ModelError> {
+        if !loss.of_counts() {
+            return Ok(());
+        }
+        if self.sizes.is_none() {
+            let setting = "the data of a loss of counts";
+            return Err(ModelError::Config { setting, expected: "with size factors", found: "none".into() });
+        }
+        match self.labels.indexed_iter().find(|(_, v)| **v < 0.0) {
+            None => Ok(()),
+            Some(((bag, gene), &value)) => Err(ModelError::Label { what: "a count below zero", bag, gene, value }),
+        }
+    }
+
+    /// `(bags, genes)`, row after row.
+    pub(crate) fn label_values(&self) -> &[f32] {
+        self.labels.as_slice().unwrap_or(&[])
+    }
+
+    /// A number that other data very likely have not: of all values, bags and the bags that train and validate.
+    pub(crate) fn fingerprint(&self, fit: &[usize], validation: &[usize]) -> u64 {
+        let mut state = 0xcbf2_9ce4_8422_2325u64;
+        let mut add = |v: u64| state = (state.rotate_left(5) ^ v).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let sizes = self.sizes.as_deref().unwrap_or(&[]);
+        for part in [self.features.as_slice().unwrap_or(&[]), self.label_values(), sizes] {
+            add(part.len() as u64);
+            part.iter().for_each(|v| add(v.to_bits().into()));
+        }
+        self.offsets.iter().for_each(|&o| add(o.into()));
+        for part in [fit, validation] {
+            add(part.len() as u64);
+            part.iter().for_each(|&b| add(b as u64));
+        }
+        state
     }
 
     /// Several of them as one, in turn.
@@ -46,6 +107,10 @@ impl TrainData {
         for part in parts {
             same("features of a cell", all.features.dim().1, part.features.dim().1)?;
             same("genes", all.labels.dim().1, part.labels.dim().1)?;
+            if all.sizes.is_some() != part.sizes.is_some() {
+                let (expected, found) = ("for all sections or for none".into(), "for some".into());
+                return Err(ModelError::Shape { what: "size factors", expected, found });
+            }
             let shift = all.offsets[all.offsets.len() - 1];
             all.offsets.extend(part.offsets[1..].iter().map(|o| o + shift));
             let append = |to: &mut Array2<f32>, from: &Array2<f32>| to.append(ndarray::Axis(0), from.view());
@@ -53,6 +118,9 @@ impl TrainData {
             append(&mut all.features, &part.features).and_then(|()| append(&mut all.labels, &part.labels)).map_err(
                 |e| ModelError::Shape { what: "sections", expected: "equal widths".into(), found: e.to_string() },
             )?;
+            if let (Some(sizes), Some(more)) = (&mut all.sizes, part.sizes) {
+                sizes.extend(more);
+            }
         }
         Ok(all)
     }
@@ -103,6 +171,7 @@ impl TrainData {
             features: self.features.select(ndarray::Axis(0), &rows),
             offsets,
             labels: self.labels.select(ndarray::Axis(0), bags),
+            sizes: self.sizes.as_ref().map(|s| bags.iter().map(|&b| s[b]).collect()),
         }
     }
 
@@ -116,4 +185,9 @@ impl TrainData {
             }),
         }
     }
+}
+
+/// Row-major, copied only if it was not.
+fn in_rows(x: Array2<f32>) -> Array2<f32> {
+    if x.is_standard_layout() { x } else { x.as_standard_layout().into_owned() }
 }

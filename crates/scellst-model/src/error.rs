@@ -34,9 +34,25 @@ pub enum ModelError {
         /// The value.
         value: f32,
     },
-    /// The loss is no longer a number.
-    #[error("training diverged: the loss is {loss} in epoch {epoch}, step {step}; a lower learning rate may help")]
+    /// A label that the loss cannot be of.
+    #[error("{what}: {value}, bag {bag}, gene {gene}")]
+    Label {
+        /// What is wrong.
+        what: &'static str,
+        /// Which bag.
+        bag: usize,
+        /// Which gene.
+        gene: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The loss is no longer a number, or thousands of times what it was.
+    #[error(
+        "training diverged: the loss is {loss} in epoch {epoch}, step {step}: {culprit}; a lower learning rate may help"
+    )]
     Diverged {
+        /// Where it shows: a tensor that is not finite, a bag.
+        culprit: String,
         /// Counted from 1.
         epoch: usize,
         /// Counted from 1 within the epoch.
@@ -52,6 +68,24 @@ pub enum ModelError {
         /// What it should be.
         expected: String,
         /// What it is.
+        found: String,
+    },
+    /// A file of weights or a checkpoint that cannot be read or written.
+    #[error("{path}: {problem}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What happened.
+        problem: String,
+    },
+    /// A checkpoint of something else.
+    #[error("the checkpoint is of another training: {what} was {expected}, is {found}")]
+    Checkpoint {
+        /// What differs.
+        what: &'static str,
+        /// In the checkpoint.
+        expected: String,
+        /// Now.
         found: String,
     },
     /// candle's error.

@@ -22,16 +22,19 @@
 
 mod config;
 mod data;
+mod engine;
 mod error;
+mod import;
 mod input;
 mod network;
 mod ridge;
 mod train;
 
-pub use config::{ModelShape, TrainConfig};
+pub use config::{ModelShape, Schedule, TrainConfig};
 pub use data::TrainData;
 pub use error::ModelError;
 pub use input::InputScale;
 pub use network::MilModel;
 pub use ridge::Ridge;
-pub use train::{Epoch, Training, train};
+pub use scellst_kernels::Loss;
+pub use train::{Ensemble, Epoch, Trainer, Training, train, train_ensemble, train_resumable};

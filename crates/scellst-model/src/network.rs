@@ -1,12 +1,13 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use scellst_kernels::{ActivationSpec, Dropout, Offsets, bias_leaky_relu_dropout, softplus, softplus_segment_mean};
+use scellst_kernels::{ActivationSpec, Loss, Offsets, bias_leaky_relu_dropout, softplus, softplus_segment_mean};
 
+use crate::engine::Network;
 use crate::{InputScale, ModelError, ModelShape};
 
 /// Cells that are predicted at a time.
@@ -21,11 +22,14 @@ pub struct MilModel {
     input: InputScale,
     /// Weight `(out, in)` and bias `(out)` of each layer, PyTorch's layout.
     layers: Vec<(Var, Var)>,
+    /// Parameters of the loss `(parameters, genes)`.
+    genes: Option<Var>,
     device: Device,
 }
 
 impl MilModel {
-    /// With random weights: uniform within `1 / sqrt(in)`, PyTorch's default for linear layers, from the seed.
+    /// With random weights: uniform within `1 / sqrt(in)`, PyTorch's default for linear layers, from the seed. Genes'
+    /// parameters of the loss begin with 0.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] if the device cannot hold it.
@@ -40,7 +44,11 @@ impl MilModel {
             let bias = Tensor::from_vec(uniform(to, bound), to, device)?;
             layers.push((Var::from_tensor(&weight)?, Var::from_tensor(&bias)?));
         }
-        Ok(Self { input: InputScale::none(shape.input()), shape, layers, device: device.clone() })
+        let genes = match shape.loss().gene_parameters() {
+            0 => None,
+            n => Some(Var::zeros((n, shape.genes()), DType::F32, device)?),
+        };
+        Ok(Self { input: InputScale::none(shape.input()), shape, layers, genes, device: device.clone() })
     }
 
     /// The same with features shifted and scaled first.
@@ -65,24 +73,38 @@ impl MilModel {
 
     /// All that training changes.
     pub(crate) fn vars(&self) -> Vec<Var> {
-        self.layers.iter().flat_map(|(w, b)| [w.clone(), b.clone()]).collect()
+        self.layers.iter().flat_map(|(w, b)| [w.clone(), b.clone()]).chain(self.genes.clone()).collect()
+    }
+
+    /// Shift and scale of the features.
+    pub(crate) fn input(&self) -> &InputScale {
+        &self.input
+    }
+
+    /// Everything that is trained, row-major, in the order of [`ModelShape::parameters`].
+    pub(crate) fn values(&self) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.vars().iter().map(|v| Ok(v.flatten_all()?.to_vec1::<f32>()?)).collect()
+    }
+
+    /// Takes them back.
+    pub(crate) fn set_values(&mut self, values: &[Vec<f32>]) -> Result<(), ModelError> {
+        for (var, value) in self.vars().iter().zip(values) {
+            var.set(&Tensor::from_slice(value, var.dims(), &self.device)?)?;
+        }
+        Ok(())
     }
 
     /// The last layer before softplus, of scaled features `(cells, input)`; `step` seeds dropout, `None` leaves it out.
     fn logits(&self, x: &Tensor, step: Option<u64>) -> Result<Tensor, ModelError> {
         let last = self.layers.len() - 1;
+        let masks = step.map(|s| self.shape.dropouts(s)).transpose()?.unwrap_or_default();
         let mut x = x.clone();
         for (i, (weight, bias)) in self.layers.iter().enumerate() {
             x = x.matmul(&weight.t()?)?;
             if i == last {
                 return Ok(x.broadcast_add(bias)?);
             }
-            let dropout = match step {
-                Some(s) if self.shape.dropout() > 0.0 => {
-                    Some(Dropout::new(self.shape.dropout(), s.wrapping_mul(64).wrapping_add(i as u64))?)
-                }
-                _ => None,
-            };
+            let dropout = masks.get(i).copied();
             x = bias_leaky_relu_dropout(&x, bias, ActivationSpec { slope: self.shape.leaky_slope(), dropout })?;
         }
         Ok(x)
@@ -104,17 +126,27 @@ impl MilModel {
         Ok(softplus_segment_mean(&self.logits(x, dropout)?, offsets, self.shape.softplus_beta())?)
     }
 
-    /// Expression of cells from their features `(cells, input)`, in blocks: `(cells, genes)`, positive.
+    /// Expression of cells from their features `(cells, input)`, in blocks: `(cells, genes)`, positive. For losses of
+    /// counts, the mean count of a cell's bag if all cells were like it and its size factor 1.
     ///
     /// # Errors
     /// [`ModelError::Shape`] for another number of features, [`ModelError::NotFinite`] for features that are no numbers.
     pub fn predict_cells(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>, ModelError> {
         same("features of a cell", self.shape.input(), features.dim().1)?;
         finite("a cell's features", features)?;
-        let mut out = Array2::zeros((features.dim().0, self.shape.genes()));
-        for (x, mut y) in features.axis_chunks_iter(Axis(0), BLOCK).zip(out.axis_chunks_iter_mut(Axis(0), BLOCK)) {
-            let values = self.cells(&self.tensor(x)?.detach(), None)?.detach().flatten_all()?.to_vec1::<f32>()?;
-            y.iter_mut().zip(values).for_each(|(y, v)| *y = v);
+        let mut out = if self.device.is_cpu() {
+            Network::new(self)?.predict(features)
+        } else {
+            let mut out = Array2::zeros((features.dim().0, self.shape.genes()));
+            for (x, mut y) in features.axis_chunks_iter(Axis(0), BLOCK).zip(out.axis_chunks_iter_mut(Axis(0), BLOCK)) {
+                let values = self.cells(&self.tensor(x)?.detach(), None)?.detach().flatten_all()?.to_vec1::<f32>()?;
+                y.iter_mut().zip(values).for_each(|(y, v)| *y = v);
+            }
+            out
+        };
+        if let (Loss::NbTotal, Some(genes)) = (self.shape.loss(), &self.genes) {
+            let odds = Array1::from(genes.exp()?.flatten_all()?.to_vec1::<f32>()?);
+            out *= &odds;
         }
         Ok(out)
     }
@@ -126,15 +158,15 @@ impl MilModel {
         Ok(Tensor::from_iter(scaled.iter().copied(), &self.device)?.reshape((cells, width))?)
     }
 
-    /// Its weights by name: `layers.<i>.weight` (out, in), `layers.<i>.bias`, `input.mean`, `input.std`; f32 on the CPU.
+    /// Its weights by name: `layers.<i>.weight` (out, in), `layers.<i>.bias`, `input.mean`, `input.std`, and for losses
+    /// that have them `genes.parameters`; f32 on the CPU.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] if they cannot be copied from the device.
     pub fn tensors(&self) -> Result<HashMap<String, Tensor>, ModelError> {
         let mut map = HashMap::new();
-        for (i, (weight, bias)) in self.layers.iter().enumerate() {
-            map.insert(format!("layers.{i}.weight"), weight.as_tensor().copy()?.to_device(&Device::Cpu)?);
-            map.insert(format!("layers.{i}.bias"), bias.as_tensor().copy()?.to_device(&Device::Cpu)?);
+        for ((name, _), var) in self.shape.parameters().into_iter().zip(self.vars()) {
+            map.insert(name, var.as_tensor().copy()?.to_device(&Device::Cpu)?);
         }
         map.insert("input.mean".into(), Tensor::new(self.input.mean.as_slice(), &Device::Cpu)?);
         map.insert("input.std".into(), Tensor::new(self.input.std.as_slice(), &Device::Cpu)?);
@@ -168,9 +200,13 @@ impl MilModel {
             let bias = get(format!("layers.{i}.bias"), &[to])?;
             layers.push((Var::from_tensor(&weight)?, Var::from_tensor(&bias)?));
         }
+        let genes = match shape.loss().gene_parameters() {
+            0 => None,
+            n => Some(Var::from_tensor(&get("genes.parameters".into(), &[n, shape.genes()])?)?),
+        };
         let row = |name: &str| Ok::<_, ModelError>(get(name.into(), &[shape.input()])?.to_vec1::<f32>()?);
         let input = InputScale { mean: row("input.mean")?, std: row("input.std")? };
-        Ok(Self { shape, input, layers, device: device.clone() })
+        Ok(Self { shape, input, layers, genes, device: device.clone() })
     }
 }
 

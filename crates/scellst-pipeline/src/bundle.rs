@@ -5,10 +5,11 @@ use scellst_bags::LeakageReport;
 use scellst_cells::{CropSpec, DetectConfig, StainTarget};
 use scellst_embed::{EmbedError, Encoder, EncoderSpec};
 use scellst_expr::{FilterConfig, GeneRanges, GeneSelection, Scaling};
-use scellst_model::{MilModel, ModelShape, TrainConfig};
+use scellst_model::{Ensemble, MilModel, ModelShape, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
+use crate::output::Output;
 use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
@@ -16,11 +17,12 @@ const FORMAT: &str = "scellst-model";
 const VERSION: u32 = 1;
 /// Of bundles that say `stain`, which programs of version 1 would pass over.
 const WITH_STAIN: u32 = 2;
-/// Of bundles that say `context` or `slide_scale`.
+/// Of bundles with context, slides scaled, losses of counts or several members.
 const WITH_CONTEXT: u32 = 3;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
 const ENCODER_WEIGHTS: &str = "encoder.safetensors";
+const MOST_MEMBERS: usize = 1000;
 /// A manifest of 100,000 genes has about 10 MB.
 const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
@@ -29,13 +31,13 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// | file | what |
 /// |---|---|
 /// | `model.json` | the [`Manifest`] |
-/// | `model.safetensors` | the network: [`MilModel::tensors`] |
+/// | `model.safetensors` | the network: [`MilModel::tensors`]; of an ensemble the first, then `member-1.safetensors`, ... |
 /// | `encoder.safetensors` | the encoder's weights, if it has any |
 /// | `conformal.json` | the [`SpotIntervals`], if enough bags validated |
 /// | `outlier.safetensors` | the [`CellOutliers`], if enough cells trained |
 pub struct Bundle {
     manifest: Manifest,
-    model: MilModel,
+    models: Ensemble,
     intervals: Option<SpotIntervals>,
     outliers: Option<CellOutliers>,
     /// Where it was read from.
@@ -55,6 +57,10 @@ pub struct Manifest {
     pub train_variance: Vec<f64>,
     /// What outputs are multiplied with to be log-normalised expression again: the training sections' mean ranges.
     pub ranges: GeneRanges,
+    /// For losses of counts, whose outputs are counts of a spot: its total over all genes, the training sections' mean
+    /// of medians.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typical_total: Option<f64>,
     /// How the genes were chosen.
     pub gene_selection: GeneSelection,
     /// What cells are seen by.
@@ -76,6 +82,9 @@ pub struct Manifest {
     pub filter: FilterConfig,
     /// The network.
     pub shape: ModelShape,
+    /// How many of them, from as many seeds.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: usize,
     /// Where it comes from.
     pub training: TrainingRecord,
 }
@@ -137,6 +146,19 @@ pub struct SectionRecord {
     pub genes_kept: usize,
 }
 
+fn one() -> usize {
+    1
+}
+
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
+/// File of a member's weights.
+fn weights_file(member: usize) -> String {
+    if member == 0 { WEIGHTS.to_owned() } else { format!("member-{member}.safetensors") }
+}
+
 impl Manifest {
     /// The two fields that say what a file is.
     pub(crate) fn header(stain: bool, context: bool) -> (String, u32) {
@@ -160,6 +182,15 @@ impl Manifest {
                 return Err(wrong(format!("{genes} genes but {found} {what}")));
             }
         }
+        if !(1..=MOST_MEMBERS).contains(&self.members) {
+            return Err(wrong(format!("{} members, expected 1 to {MOST_MEMBERS}", self.members)));
+        }
+        if self.typical_total.is_some_and(|total| !(total.is_finite() && total > 0.0)) {
+            return Err(wrong("a typical total that is not above 0".into()));
+        }
+        if self.shape.loss().of_counts() != self.typical_total.is_some() {
+            return Err(wrong("losses of counts go with a typical total, others without".into()));
+        }
         let (net, dim) = (self.shape.input(), self.encoder.dim);
         let given = self.context.as_ref().map_or(dim, |context| context.width(dim));
         if net != given {
@@ -173,8 +204,8 @@ impl Manifest {
 
 impl Bundle {
     /// From its parts.
-    pub(crate) fn new(manifest: Manifest, model: MilModel) -> Self {
-        Self { manifest, model, intervals: None, outliers: None, folder: None }
+    pub(crate) fn new(manifest: Manifest, models: Ensemble) -> Self {
+        Self { manifest, models, intervals: None, outliers: None, folder: None }
     }
 
     /// With what says how far to trust it.
@@ -197,9 +228,15 @@ impl Bundle {
         &self.manifest
     }
 
-    /// The network.
-    pub fn model(&self) -> &MilModel {
-        &self.model
+    /// The networks, whose mean is the prediction: one unless an ensemble was asked for.
+    pub fn models(&self) -> &Ensemble {
+        &self.models
+    }
+
+    /// What turns their values into log-normalised expression.
+    pub(crate) fn output(&self) -> Output {
+        let Manifest { ranges, typical_total, .. } = &self.manifest;
+        Output { ranges: ranges.clone(), typical_total: *typical_total }
     }
 
     /// The encoder, with the weights in the bundle or the given ones, which must be those of the training.
@@ -268,9 +305,11 @@ impl Bundle {
         let json = serde_json::to_vec_pretty(&self.manifest)
             .map_err(|e| PipelineError::Description { path: folder.join(MANIFEST), problem: e.to_string() })?;
         write(MANIFEST, &json)?;
-        let path = fresh.path().join(WEIGHTS);
-        candle_core::safetensors::save(&self.model.tensors()?, &path)
-            .map_err(|e| PipelineError::Description { path, problem: e.to_string() })?;
+        for (member, model) in self.models.members().iter().enumerate() {
+            let path = fresh.path().join(weights_file(member));
+            candle_core::safetensors::save(&model.tensors()?, &path)
+                .map_err(|e| PipelineError::Description { path, problem: e.to_string() })?;
+        }
         if let Some(weights) = encoder_weights {
             std::fs::copy(weights, fresh.path().join(ENCODER_WEIGHTS)).map_err(PipelineError::io("copy", weights))?;
         }
@@ -322,12 +361,16 @@ impl Bundle {
         }
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
         manifest.check(&path)?;
-        let weights = folder.join(WEIGHTS);
-        let bytes = std::fs::read(&weights).map_err(PipelineError::io("read", &weights))?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| {
-            PipelineError::Description { path: weights, problem: format!("not a safetensors file: {e}") }
-        })?;
-        let model = MilModel::from_tensors(manifest.shape.clone(), &tensors, device)?;
+        let mut members = Vec::new();
+        for member in 0..manifest.members {
+            let weights = folder.join(weights_file(member));
+            let bytes = std::fs::read(&weights).map_err(PipelineError::io("read", &weights))?;
+            let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| {
+                PipelineError::Description { path: weights, problem: format!("not a safetensors file: {e}") }
+            })?;
+            members.push(MilModel::from_tensors(manifest.shape.clone(), &tensors, device)?);
+        }
+        let models = Ensemble::new(members)?;
         let there = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
         let intervals = there(SpotIntervals::FILE).map(|path| SpotIntervals::read(&path)).transpose()?;
         let outliers = match there(CellOutliers::FILE) {
@@ -342,7 +385,7 @@ impl Bundle {
             }
             None => None,
         };
-        Ok(Self { manifest, model, intervals, outliers, folder: Some(folder.to_owned()) })
+        Ok(Self { manifest, models, intervals, outliers, folder: Some(folder.to_owned()) })
     }
 }
 

@@ -38,6 +38,7 @@ mod features;
 #[cfg(feature = "h5ad")]
 mod load;
 mod observe;
+mod output;
 mod predict;
 mod prepare;
 mod scale;

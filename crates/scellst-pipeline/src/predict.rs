@@ -45,7 +45,7 @@ pub fn predict<'a>(
     observer: &dyn Observer,
 ) -> Result<Predicted<'a>, PipelineError> {
     slide.require_mpp()?;
-    let encoder = bundle.open_encoder(options.encoder_weights.as_deref(), bundle.model().device())?;
+    let encoder = bundle.open_encoder(options.encoder_weights.as_deref(), bundle.models().members()[0].device())?;
     let cells = find_cells(slide, cells, &bundle.manifest().detect, observer)?;
     observer.note(&format!("{} cells", cells.len()));
     let stain = bundle.manifest().stain.as_ref().map(|target| target.normaliser(slide)).transpose()?;
@@ -69,14 +69,12 @@ impl Predicted<'_> {
     pub fn rows(&self, cells: Range<usize>, observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         let cells: Vec<u32> = cells.map(|cell| cell as u32).collect();
         let features = self.seen().features(&cells, observer)?;
-        self.expression(features.view())
+        Ok(self.expression(features.view())?.0)
     }
 
-    /// What the network makes of features.
-    fn expression(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>, PipelineError> {
-        let mut values = self.bundle.model().predict_cells(features)?;
-        self.bundle.manifest().ranges.undo(values.view_mut())?;
-        Ok(values)
+    /// What the networks make of features, and how far they differ on each cell.
+    fn expression(&self, features: ArrayView2<'_, f32>) -> Result<(Array2<f32>, Vec<f32>), PipelineError> {
+        self.bundle.output().expression(self.bundle.models(), features)
     }
 
     fn seen(&self) -> SlideCells<'_> {
@@ -104,7 +102,7 @@ impl Predicted<'_> {
         observer: &dyn Observer,
         mut take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        self.for_each_features(observer, |range, features| take(range, self.expression(features.view())?))
+        self.for_each_features(observer, |range, features| take(range, self.expression(features.view())?.0))
     }
 
     fn for_each_features(
@@ -119,6 +117,8 @@ impl Predicted<'_> {
 
     /// Writes `pred.h5ad`: one row a cell, one column a gene, `obsm['spatial']` in level-0 pixels, areas and scores in
     /// `obs`, `var['train_variance']`, provenance in `uns['scellst']`. Whole or not at all.
+    ///
+    /// Of an ensemble: `obs['ensemble_spread']`, the members' standard deviation, the mean over genes.
     ///
     /// Where the bundle says how far to trust it: `obs['ood_distance']` (how unlike the training cells a cell looks),
     /// `obs['abstain']` (too unlike), and `var['spot_interval90_lower']` and `_upper`, to be added to a spot's mean
@@ -173,6 +173,7 @@ impl Predicted<'_> {
                 "stain": manifest.stain.as_ref().map(|s| s.method().to_string()),
                 "training_sections": training.sections.iter().map(|s| s.id.0.clone()).collect::<Vec<_>>(),
                 "loss": training.loss,
+                "members": manifest.members,
                 "genes_chosen_by": manifest.gene_selection.to_string(),
                 "best_epoch": training.best_epoch,
                 "seed": training.config.seed,
@@ -180,7 +181,7 @@ impl Predicted<'_> {
         };
         let mut writer = PredictionWriter::create(path, &header, None)?;
         let outliers = self.bundle.outliers();
-        let mut distances = Vec::new();
+        let (mut distances, mut spreads) = (Vec::new(), Vec::new());
         self.for_each_features(observer, |_, features| {
             if let Some(outliers) = outliers {
                 let mut own = features.slice_axis(Axis(1), (..outliers.dim()).into()).to_owned();
@@ -190,8 +191,13 @@ impl Predicted<'_> {
                 }
                 distances.extend(outliers.distances(own.view())?);
             }
-            Ok(writer.write_rows(self.expression(features.view())?.view())?)
+            let (values, spread) = self.expression(features.view())?;
+            spreads.extend(spread);
+            Ok(writer.write_rows(values.view())?)
         })?;
+        if manifest.members > 1 {
+            writer.add_obs("ensemble_spread", &Column::F32(spreads))?;
+        }
         if let Some(outliers) = outliers {
             let judged = outliers.judge(distances)?;
             let flagged = 100.0 * judged.summary.flagged_share.unwrap_or(0.0);

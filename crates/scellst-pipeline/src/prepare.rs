@@ -87,12 +87,41 @@ impl PreparedSection {
     /// # Errors
     /// [`PipelineError::Expr`] naming genes that the section does not have.
     pub fn labels(&self, genes: &[String]) -> Result<Array2<f32>, PipelineError> {
+        Ok(self.spots_of_bags(genes)?.log_normalised(genes)?)
+    }
+
+    /// Raw counts of each bag's spot, `(bags, genes)`.
+    ///
+    /// # Errors
+    /// As [`PreparedSection::labels`].
+    pub fn counts(&self, genes: &[String]) -> Result<Array2<f32>, PipelineError> {
+        Ok(self.spots_of_bags(genes)?.dense_counts(genes)?)
+    }
+
+    /// Total of each bag's spot after the filters, over the section's [median](PreparedSection::median_total).
+    ///
+    /// # Errors
+    /// [`PipelineError::Expr`] if the section has no counts.
+    pub fn size_factors(&self) -> Result<Vec<f32>, PipelineError> {
+        let of_spots = scellst_expr::size_factors(&self.filtered.counts_per_observation())?;
+        Ok(self.bags.spots().iter().map(|&spot| of_spots[spot as usize] as f32).collect())
+    }
+
+    /// Median total of the section's spots after the filters.
+    pub fn median_total(&self) -> f64 {
+        let mut totals = self.filtered.counts_per_observation();
+        totals.sort_unstable_by(f64::total_cmp);
+        let n = totals.len();
+        if n == 0 { 0.0 } else { (totals[(n - 1) / 2] + totals[n / 2]) / 2.0 }
+    }
+
+    fn spots_of_bags(&self, genes: &[String]) -> Result<Expression, PipelineError> {
         let known: std::collections::HashSet<&String> = self.filtered.genes().iter().collect();
         let dropped = genes.iter().filter(|g| !known.contains(g)).cloned();
         let columns: Vec<String> = self.filtered.genes().iter().cloned().chain(dropped).collect();
         let spots = self.raw.select_observations(&self.kept)?.select_genes(&columns)?;
         let of_bags: Vec<usize> = self.bags.spots().iter().map(|&s| s as usize).collect();
-        Ok(spots.select_observations(&of_bags)?.log_normalised(genes)?)
+        Ok(spots.select_observations(&of_bags)?)
     }
 }
 

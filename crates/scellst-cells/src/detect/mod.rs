@@ -1,17 +1,25 @@
+mod bits;
 mod config;
+mod distance;
 mod field;
 mod flood;
 mod grid;
-mod mask;
+mod local;
+mod object;
 mod outline;
+mod parts;
 mod stain;
 mod threshold;
 mod tile;
+mod wide;
+mod window;
+
+use std::ops::Range;
 
 use image::RgbImage;
 use rayon::prelude::*;
 use scellst_slide::{Slide, TissueMask};
-use scellst_types::{Level0, MicronsPerPixel, Point, Rect};
+use scellst_types::{Level0, MicronsPerPixel, Point};
 
 use crate::plane::{LevelPlane, Plane};
 use crate::{Cell, Cells, CellsError};
@@ -20,8 +28,11 @@ pub use config::DetectConfig;
 pub(crate) use outline::trace;
 pub use stain::hed;
 
-use grid::{Grid, Window};
-use tile::{Found, Recipe};
+use field::Gaussian;
+use grid::Grid;
+use object::Found;
+use tile::Recipe;
+use window::Window;
 
 /// Cells this far from the tissue's mask still count, um: the mask's pixels are coarse.
 const TISSUE_MARGIN_UM: f64 = 20.0;
@@ -36,8 +47,8 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 /// Haematoxylin by colour deconvolution, a threshold between the slide's (Otsu) and the neighbourhood's mean, opening,
 /// hole filling, a distance map weighed by the stain, seeds, and a flood from the seeds; then filters on area, stain
 /// and colour. Tiles are worked on in parallel in the caller's rayon pool; the result, ids and order included, depends
-/// neither on the tile size nor on the number of threads. Memory is that of the tiles in flight (about 40 bytes a pixel
-/// of a tile) and of the cells.
+/// neither on the tile size nor on the number of threads. Memory is that of the tiles in flight (about 25 bytes a pixel
+/// of a tile and its margin) and of the cells.
 ///
 /// A nucleus wider than twice [`DetectConfig::max_radius_um`] is cut off there. Glass outside of the tissue's mask is
 /// left out. Not for slides stained otherwise than with haematoxylin.
@@ -87,10 +98,10 @@ impl Detector<'_> {
         let grid = Grid::new(self.plane, (step.0 / self.down.0, step.1 / self.down.1));
         let to_level0 = |x: f64, y: f64| Point::<Level0>::new(x * step.0, y * step.1);
 
-        let sigma = config.smooth_um / working;
+        let smooth = Gaussian::new(config.smooth_um / working);
         let slide_threshold = match config.threshold {
             Some(t) => Some(t),
-            None => threshold::estimate(&grid, sigma, field::gaussian_radius(sigma), self.tissue.as_ref(), &to_level0)?,
+            None => threshold::estimate(&grid, &smooth, self.tissue.as_ref(), &to_level0)?,
         };
         let Some(slide_threshold) = slide_threshold else {
             log::warn!("no tissue found, so no cells");
@@ -100,7 +111,7 @@ impl Detector<'_> {
         let recipe = Recipe::new(config, slide_threshold);
         let near = self.tissue.as_ref().map(|t| t.dilated(TISSUE_MARGIN_UM / self.mpp.mean()));
 
-        let tiles = self.tiles(&grid, near.as_ref(), &to_level0)?;
+        let tiles = self.tiles(&grid, near.as_ref(), step);
         let total = tiles.len() as u64;
         let done = std::sync::atomic::AtomicU64::new(0);
         progress(0, total);
@@ -118,6 +129,7 @@ impl Detector<'_> {
         let mut found: Vec<Found> = found.into_iter().flatten().collect();
         drop_coloured(&mut found, |f| f.brownness, config.max_brown, "brown");
         drop_coloured(&mut found, |f| f.inkiness, config.max_ink, "ink");
+        drop_faint(&mut found, config.min_rise);
         let square = |v: f64| (v * working / ORDER_UM) as u32;
         found.sort_by(|a, b| {
             let key = |f: &Found| (square(f.y), square(f.x));
@@ -141,29 +153,55 @@ impl Detector<'_> {
         Ok(cells)
     }
 
-    /// The tiles of the grid that can hold a cell, in row order.
-    fn tiles(
-        &self,
-        grid: &Grid<'_>,
-        near: Option<&TissueMask>,
-        to_level0: &dyn Fn(f64, f64) -> Point<Level0>,
-    ) -> Result<Vec<Window>, CellsError> {
+    /// Tiles that hold all the cells there can be, in row order: those of a raster over the tissue, each cut to the tissue
+    /// in it.
+    fn tiles(&self, grid: &Grid<'_>, near: Option<&TissueMask>, step: (f64, f64)) -> Vec<Window> {
         let (w, h) = grid.size();
-        let side = self.config.tile_px as usize;
-        let mut tiles = Vec::new();
-        for y in (0..h).step_by(side) {
-            for x in (0..w).step_by(side) {
-                let core = Window { x: x..(x + side).min(w), y: y..(y + side).min(h) };
-                let corner = |x: usize, y: usize| to_level0(x as f64, y as f64);
-                let rect = Rect::new(corner(core.x.start, core.y.start), corner(core.x.end, core.y.end))
-                    .map_err(|e| CellsError::misuse("slide size", "finite coordinates", e))?;
-                if near.is_none_or(|n| n.touches(&rect)) {
-                    tiles.push(core);
-                }
-            }
-        }
-        Ok(tiles)
+        let whole = Window { x: 0..w, y: 0..h };
+        let cut = |window: &Window| match near {
+            Some(near) => tissue_in(near, window, step),
+            None => Some(window.clone()),
+        };
+        let Some(all) = cut(&whole) else { return Vec::new() };
+        // As equal as they can be.
+        let most = self.config.tile_px as usize;
+        let parts = |r: &Range<usize>| {
+            let n = r.len().div_ceil(most).max(1);
+            let (start, length) = (r.start, r.len());
+            (0..n).map(move |i| start + i * length / n..start + (i + 1) * length / n)
+        };
+        parts(&all.y)
+            .flat_map(|y| parts(&all.x).map(move |x| Window { x, y: y.clone() }))
+            .filter_map(|window| cut(&window))
+            .collect()
     }
+}
+
+/// The smallest window that holds all of the mask's tissue within a window; `step`: level-0 pixels to one of the grid.
+fn tissue_in(mask: &TissueMask, window: &Window, step: (f64, f64)) -> Option<Window> {
+    let size = mask.size();
+    // Pixels of the mask to one of the grid.
+    let scale = (step.0 / mask.step().0, step.1 / mask.step().1);
+    let under = |r: &Range<usize>, scale: f64, n: u32| {
+        let end = ((r.end as f64 * scale).ceil() as usize).min(n as usize);
+        ((r.start as f64 * scale) as usize).min(end)..end
+    };
+    let (columns, rows) = (under(&window.x, scale.0, size.width), under(&window.y, scale.1, size.height));
+    let mut found: Option<Window> = None;
+    for y in rows {
+        let row = &mask.as_slice()[y * size.width as usize..][columns.clone()];
+        let on = |found: Option<usize>| found.map(|i| columns.start + i);
+        let Some(first) = on(row.iter().position(|on| *on)) else { continue };
+        let last = on(row.iter().rposition(|on| *on)).unwrap_or(first);
+        let so_far = found.get_or_insert(Window { x: first..last + 1, y: y..y + 1 });
+        so_far.x = so_far.x.start.min(first)..so_far.x.end.max(last + 1);
+        so_far.y.end = y + 1;
+    }
+    // A pixel more on each side, against rounding.
+    let back = |r: &Range<usize>, scale: f64| {
+        ((r.start as f64 / scale) as usize).saturating_sub(1)..(r.end as f64 / scale).ceil() as usize + 1
+    };
+    found.map(|f| Window { x: back(&f.x, scale.0), y: back(&f.y, scale.1) }.within(window))
 }
 
 /// Nuclei from which a median colour is taken; of fewer nothing is dropped.
@@ -175,11 +213,26 @@ fn drop_coloured(found: &mut Vec<Found>, ratio: impl Fn(&Found) -> f32, most: f3
     if found.len() < ENOUGH {
         return;
     }
-    let mut ratios: Vec<f32> = found.iter().map(&ratio).collect();
-    let middle = ratios.len() / 2;
-    let (_, median, _) = ratios.select_nth_unstable_by(middle, f32::total_cmp);
-    let limit = *median * most;
+    let limit = median(found, &ratio) * most;
     let before = found.len();
     found.retain(|f| ratio(f) <= limit);
     log::debug!("{} of {before} dropped as {what}: ratio above {limit}", before - found.len());
+}
+
+/// Drops what is hardly darker than its surroundings, for the stain of the slide's nuclei.
+fn drop_faint(found: &mut Vec<Found>, least: f32) {
+    if found.len() < ENOUGH || least <= 0.0 {
+        return;
+    }
+    let limit = median(found, |f| f.stain) * least;
+    let before = found.len();
+    found.retain(|f| f.score * f.stain >= limit);
+    log::debug!("{} of {before} dropped as faint: rise under {limit}", before - found.len());
+}
+
+/// Of at least one.
+fn median(found: &[Found], value: impl Fn(&Found) -> f32) -> f32 {
+    let mut values: Vec<f32> = found.iter().map(value).collect();
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }

@@ -1,7 +1,5 @@
 use std::sync::LazyLock;
 
-use image::RgbImage;
-
 /// Rows: optical density in R, G, B of haematoxylin, eosin and DAB, as scikit-image has them.
 const RGB_FROM_HED: [[f64; 3]; 3] = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]];
 
@@ -49,9 +47,10 @@ pub(crate) fn density(value: u8) -> f32 {
     DENSITY[usize::from(value)]
 }
 
-/// Haematoxylin of every pixel in row order, as [`hed`] gives it.
-pub(crate) fn haematoxylin(image: &RgbImage) -> Vec<f32> {
+/// Haematoxylin of pixels of three bytes, as [`hed`] gives it.
+pub(crate) fn haematoxylin(pixels: &[u8], out: &mut [f32]) {
     let [r, g, b] = &TABLE[0];
-    let of = |p: &[u8]| (r[usize::from(p[0])] + g[usize::from(p[1])] + b[usize::from(p[2])]).max(0.0);
-    image.as_raw().chunks_exact(3).map(of).collect()
+    for (value, p) in out.iter_mut().zip(pixels.as_chunks::<3>().0) {
+        *value = (r[usize::from(p[0])] + g[usize::from(p[1])] + b[usize::from(p[2])]).max(0.0);
+    }
 }

@@ -2,7 +2,9 @@ use rayon::prelude::*;
 use scellst_slide::TissueMask;
 use scellst_types::{Level0, Point};
 
-use super::grid::{Grid, Window};
+use super::field::{Field, Gaussian};
+use super::grid::Grid;
+use super::window::Window;
 use crate::CellsError;
 
 /// Side of a block of the sample, pixels of the grid.
@@ -18,8 +20,7 @@ const PALEST: f32 = 0.015;
 /// The blocks lie on a grid of their own and the counts are whole numbers: it depends neither on tiles nor on threads.
 pub(crate) fn estimate(
     grid: &Grid<'_>,
-    sigma: f64,
-    halo: usize,
+    smooth: &Gaussian,
     tissue: Option<&TissueMask>,
     to_level0: &(dyn Fn(f64, f64) -> Point<Level0> + Sync),
 ) -> Result<Option<f32>, CellsError> {
@@ -44,12 +45,13 @@ pub(crate) fn estimate(
     let histogram = chosen
         .par_iter()
         .map(|core| {
-            let window = grid.clipped(core, halo);
-            let stain = grid.haematoxylin(&window)?.0.gaussian(sigma);
+            let (mut raw, mut stain) = (Field::default(), Field::default());
+            grid.haematoxylin(&core.grown(smooth.radius(), grid.size()), &mut raw)?;
+            smooth.apply(&raw, core, &mut stain);
             let mut counts = vec![0u64; BINS];
             for y in core.y.clone() {
                 for x in core.x.clone().filter(|&x| on_tissue(x, y)) {
-                    let value = stain.data[(y - window.y.start) * stain.width + x - window.x.start];
+                    let value = stain.at(x, y);
                     counts[((value * BINS as f32) as usize).min(BINS - 1)] += 1;
                 }
             }

@@ -1,0 +1,276 @@
+mod split;
+mod weigh;
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use ndarray::{Array2, Axis};
+use scellst_bags::{Split, SplitPlan};
+use scellst_embed::Encoder;
+use scellst_expr::{
+    Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
+};
+use scellst_model::{Ensemble, Epoch, InputScale, Loss, MilModel, ModelShape, Ridge, TrainConfig, TrainData, Training};
+
+use crate::bundle::{Manifest, SectionRecord, TrainingRecord};
+use crate::output::Output;
+use crate::{Bundle, Observer, PipelineError, PrepareOptions, PreparedSection, Scored};
+
+/// Which bags decide when to stop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Validation {
+    /// So large a share of the training sections' spots at random. Neighbours look alike, so that the score flatters.
+    Random(f64),
+    /// All spots of the last so many sections given, which train nothing and choose no gene.
+    LastSections(usize),
+    /// By a rule that holds out a share: blocks with a gap, patients, sections. Held-out spots have a say in which genes
+    /// are chosen, as with [`Validation::Random`].
+    Plan(SplitPlan),
+}
+
+/// What is trained, and how.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// Which genes.
+    pub genes: GeneSelection,
+    /// How labels are scaled.
+    pub scaling: Scaling,
+    /// The held-out bags.
+    pub validation: Validation,
+    /// Features to mean 0 and deviation 1 over the training cells first.
+    pub standardise: bool,
+    /// What bags are compared with their labels by; losses of counts take raw counts and size factors, and no scaling.
+    pub loss: Loss,
+    /// Models trained from as many seeds, whose mean is predicted.
+    pub members: usize,
+    /// A folder that training goes on from when it was interrupted; the same bits come of it.
+    pub checkpoints: Option<PathBuf>,
+    /// Refuse to train if the validation bags are known to leak (see [`scellst_bags::check_leakage`]); else it is told and kept in the
+    /// bundle.
+    pub strict: bool,
+    /// Optimiser, epochs, seed.
+    pub train: TrainConfig,
+}
+
+/// What came of it.
+pub struct TrainOutcome {
+    /// To save.
+    pub bundle: Bundle,
+    /// The loss curve of each member.
+    pub trainings: Vec<Training>,
+    /// Model and baselines on the validation bags, the model first.
+    pub scores: Vec<Scored>,
+    /// The linear baseline, on the training bags' mean features (with their context, if there is one); predicts
+    /// log-normalised expression. `None` for fewer than three bags.
+    pub ridge: Option<Ridge>,
+    /// The genes with what they were chosen by.
+    pub genes: Vec<GeneScore>,
+}
+
+/// Trains on prepared sections, measures model and baselines on the validation bags, and keeps with the model how far off
+/// it was there and what its cells looked like.
+///
+/// # Errors
+/// [`PipelineError::Misuse`] if nothing is left to train on; what choosing genes and training give.
+pub fn train(
+    sections: &[PreparedSection],
+    prepared: &PrepareOptions,
+    encoder: &dyn Encoder,
+    options: &TrainOptions,
+    device: &Device,
+    observer: &dyn Observer,
+) -> Result<TrainOutcome, PipelineError> {
+    let held = match options.validation {
+        Validation::Random(_) | Validation::Plan(_) => 0,
+        Validation::LastSections(n) => n,
+    };
+    if sections.len() <= held {
+        return Err(PipelineError::Misuse(format!(
+            "{} sections, {held} of them held out: none to train on",
+            sections.len()
+        )));
+    }
+    let training_sections = &sections[..sections.len() - held];
+    let expressions: Vec<&Expression> = training_sections.iter().map(|s| &s.filtered).collect();
+    let with_centres: Vec<_> = training_sections.iter().map(|s| (&s.filtered, s.spots.centres())).collect();
+    let gene_scores = options.genes.select_with_centres(&with_centres)?;
+    let genes = sorted_names(&gene_scores);
+    let variance = log_normalised_variance(&expressions, &genes)?;
+
+    let log_labels: Vec<Array2<f32>> = sections.iter().map(|s| s.labels(&genes)).collect::<Result<_, _>>()?;
+    let loss = options.loss;
+    let (ranges, typical_total) = if loss.of_counts() {
+        let medians = training_sections.iter().map(PreparedSection::median_total).collect::<Vec<_>>();
+        let mean = medians.iter().sum::<f64>() / medians.len() as f64;
+        (vec![GeneRanges::new(vec![1.0; genes.len()])?; sections.len()], Some(mean))
+    } else {
+        // Held-out sections are scaled too, so that their loss compares.
+        (options.scaling.fit(&log_labels.iter().map(|l| l.view()).collect::<Vec<_>>())?, None)
+    };
+    let output = Output { ranges: GeneRanges::mean(&ranges[..training_sections.len()])?, typical_total };
+    let parts: Vec<TrainData> = sections
+        .iter()
+        .zip(log_labels.iter().zip(&ranges))
+        .map(|(section, (labels, ranges))| {
+            let (features, offsets) = (section.features.clone(), section.bags.offsets().to_vec());
+            if loss.of_counts() {
+                let data = TrainData::new(features, offsets, section.counts(&genes)?)?;
+                return Ok(data.with_size_factors(section.size_factors()?)?);
+            }
+            let mut scaled = labels.clone();
+            ranges.apply(scaled.view_mut())?;
+            Ok(TrainData::new(features, offsets, scaled)?)
+        })
+        .collect::<Result<_, PipelineError>>()?;
+    let section_of: Vec<usize> = parts.iter().enumerate().flat_map(|(i, p)| vec![i; p.bags()]).collect();
+    let data = TrainData::concat(parts)?;
+    let of_sections = split::section_bags(sections)?;
+    let split = match options.validation {
+        Validation::Random(share) => Split::random(data.bags(), 1.0 - share, options.train.seed)?,
+        Validation::LastSections(_) => {
+            Split::by_section(&section_of, &(training_sections.len()..sections.len()).collect::<Vec<_>>())?
+        }
+        Validation::Plan(plan) => split::one_split(plan, &of_sections)?,
+    };
+
+    let leakage = split::leakage(&of_sections, &split, prepared, encoder, options.validation)?;
+    observer.note(&leakage.to_string());
+    if options.strict {
+        leakage.require_clean()?;
+    }
+
+    let width = prepared.context.as_ref().map_or(encoder.dim(), |context| context.width(encoder.dim()));
+    let shape = ModelShape::published(width, genes.len())?.with_loss(loss);
+    let input = match options.standardise {
+        true => InputScale::standardising(data.subset(&split.train).features()),
+        false => InputScale::none(width),
+    };
+    let (models, trainings) = fit(&shape, &input, &data, &split, options, device, observer)?;
+
+    observer.stage("baselines and uncertainty");
+    let dim = encoder.dim();
+    let (means, measured) = (data.bag_means(), stacked(&log_labels)?);
+    let [seen, held] = [&split.train, &split.validation]
+        .map(|bags| weigh::Spots { features: means.select(Axis(0), bags), measured: measured.select(Axis(0), bags) });
+    let predicted = bag_predictions(&models, &output, &data.subset(&split.validation))?;
+    let (ridge, scores) = weigh::compare(&seen, &held, predicted.view(), dim, &genes, &variance)?;
+    let outliers = weigh::outliers(training_sections, dim, options.train.seed)?;
+    let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
+    let intervals = weigh::intervals(predicted.view(), held.measured.view(), &genes, &of, options.validation)?;
+    let newer = prepared.context.is_some() || prepared.slide_scale || loss.of_counts() || options.members > 1;
+    let (format, version) = Manifest::header(prepared.stain.is_some(), newer);
+    let training = &trainings[0];
+    let manifest = Manifest {
+        format,
+        version,
+        created_by: concat!("scellst ", env!("CARGO_PKG_VERSION")).into(),
+        genes,
+        encoder: encoder.spec().clone(),
+        crop: prepared.crop.clone(),
+        stain: prepared.stain.clone(),
+        slide_scale: prepared.slide_scale,
+        context: prepared.context.clone(),
+        detect: prepared.detect.clone(),
+        filter: prepared.filter.clone(),
+        shape,
+        members: options.members,
+        gene_selection: options.genes.clone(),
+        train_variance: variance,
+        ranges: output.ranges,
+        typical_total: output.typical_total,
+        training: TrainingRecord {
+            sections: training_sections.iter().map(SectionRecord::of).collect(),
+            validation: sections[training_sections.len()..].iter().map(SectionRecord::of).collect(),
+            validation_bags: split.validation.len(),
+            loss: loss.to_string(),
+            scaling: options.scaling,
+            standardised: options.standardise,
+            config: options.train.clone(),
+            epochs: training.history.len(),
+            best_epoch: training.best_epoch,
+            best_loss: training.best_loss,
+            scores: scores.clone(),
+            leakage: Some(leakage),
+        },
+    };
+    let bundle = Bundle::new(manifest, models).with_uncertainty(intervals, outliers);
+    Ok(TrainOutcome { bundle, trainings, scores, ridge, genes: gene_scores })
+}
+
+/// Trains the members one after the other.
+fn fit(
+    shape: &ModelShape,
+    input: &InputScale,
+    data: &TrainData,
+    split: &Split,
+    options: &TrainOptions,
+    device: &Device,
+    observer: &dyn Observer,
+) -> Result<(Ensemble, Vec<Training>), PipelineError> {
+    if options.members == 0 {
+        return Err(PipelineError::Misuse("an ensemble of 0 members: at least 1 is needed".into()));
+    }
+    let epochs = options.train.max_epochs as u64;
+    let (mut models, mut trainings) = (Vec::new(), Vec::new());
+    for member in 0..options.members as u64 {
+        let config = TrainConfig { seed: options.train.seed.wrapping_add(member), ..options.train.clone() };
+        let mut model = MilModel::new(shape.clone(), config.seed, device)?.with_input(input.clone())?;
+        match options.members {
+            1 => observer.stage("training"),
+            n => observer.stage(&format!("training member {} of {n}", member + 1)),
+        }
+        let mut heard = |epoch: &Epoch| {
+            observer.progress(epoch.epoch as u64, epochs);
+            true
+        };
+        let (train, validation) = (&split.train, &split.validation);
+        trainings.push(match &options.checkpoints {
+            Some(folder) => {
+                std::fs::create_dir_all(folder).map_err(PipelineError::io("write", folder))?;
+                let path = folder.join(format!("member-{member}.checkpoint"));
+                scellst_model::train_resumable(&mut model, data, train, validation, &config, &path, &mut heard)?
+            }
+            None => scellst_model::train(&mut model, data, train, validation, &config, &mut heard)?,
+        });
+        observer.progress(epochs, epochs);
+        models.push(model);
+    }
+    Ok((Ensemble::new(models)?, trainings))
+}
+
+/// The sections' rows one below the other.
+fn stacked(parts: &[Array2<f32>]) -> Result<Array2<f32>, PipelineError> {
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    ndarray::concatenate(Axis(0), &views).map_err(|e| PipelineError::Misuse(format!("labels of other widths: {e}")))
+}
+
+/// Mean log-normalised prediction of each bag's cells.
+fn bag_predictions(models: &Ensemble, output: &Output, bags: &TrainData) -> Result<Array2<f32>, PipelineError> {
+    let (cells, _) = output.expression(models, bags.features())?;
+    let mut means = Array2::zeros(bags.labels().dim());
+    for (i, mut row) in means.rows_mut().into_iter().enumerate() {
+        for cell in bags.bag(i) {
+            row += &cells.row(cell);
+        }
+        row /= bags.bag(i).len() as f32;
+    }
+    Ok(means)
+}
+
+impl SectionRecord {
+    fn of(section: &PreparedSection) -> Self {
+        let FilterReport { genes_after, .. } = section.filter_report;
+        Self {
+            id: section.id.clone(),
+            patient: section.patient.clone(),
+            batch: section.batch.clone(),
+            slide: section.slide.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            mpp: section.mpp,
+            cells: section.cells.len(),
+            bags: section.bags.len(),
+            cells_in_bags: section.bags.n_cells(),
+            spots: section.filtered.counts().rows(),
+            genes_kept: genes_after,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Which bags train and which validate, and whether the one has seen the other.
+
+use scellst_bags::{
+    EncoderTraining, LeakageOptions, LeakageReport, Reach, SectionBags, Split, SplitBy, SplitPlan, check_leakage,
+};
+use scellst_embed::Encoder;
+
+use crate::{PipelineError, PrepareOptions, PreparedSection, Validation};
+
+pub(super) fn section_bags(sections: &[PreparedSection]) -> Result<Vec<SectionBags>, PipelineError> {
+    let of = |section: &PreparedSection| {
+        let um: Vec<_> = section.spots.centres().iter().map(|&p| section.mpp.to_micron(p)).collect();
+        let bags = SectionBags::new(section.id.clone(), &section.bags, &um, section.spots.reach_um())?;
+        Ok(SectionBags { patient: section.patient.clone(), ..bags })
+    };
+    sections.iter().map(of).collect()
+}
+
+pub(super) fn one_split(plan: SplitPlan, sections: &[SectionBags]) -> Result<Split, PipelineError> {
+    match plan.split(sections)?.as_slice() {
+        [split] => Ok(split.clone()),
+        folds => Err(PipelineError::Misuse(format!(
+            "a plan of {} folds wants as many trainings: hold out a share",
+            folds.len()
+        ))),
+    }
+}
+
+/// Whether what validates was seen in training, as far as sections say.
+pub(super) fn leakage(
+    sections: &[SectionBags],
+    split: &Split,
+    prepared: &PrepareOptions,
+    encoder: &dyn Encoder,
+    validation: Validation,
+) -> Result<LeakageReport, PipelineError> {
+    let reach = prepared.context.as_ref().map_or(Reach::Spot, |context| Reach::CellContext(context.largest_um()));
+    // An encoder without weights was trained on nothing; others do not say yet on what.
+    let encoder = encoder.spec().weights.is_none().then(EncoderTraining::default);
+    // Spots at random or in blocks are of the same patients by intent.
+    let patients_apart = match validation {
+        Validation::LastSections(_) => true,
+        Validation::Random(_) => false,
+        Validation::Plan(plan) => matches!(plan.by, SplitBy::Patient | SplitBy::Section),
+    };
+    Ok(check_leakage(sections, split, &LeakageOptions { reach, patients_apart, encoder })?)
+}
