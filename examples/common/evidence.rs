@@ -233,8 +233,11 @@ fn galleries(
         };
         Ok(found.outer_iter().zip(cells).filter_map(picture).collect())
     };
+    // Extrapolations would be all that is seen.
+    let flags = values.obs.numeric.get("abstain");
+    let trusted = |cell: &usize| flags.is_none_or(|flags| flags.get(*cell).is_none_or(|&flag| flag == 0.0));
     let gallery = |(column, gene): (usize, &String)| {
-        let mut order: Vec<usize> = (0..places.len()).collect();
+        let mut order: Vec<usize> = (0..places.len()).filter(trusted).collect();
         order.sort_by(|&a, &b| values.values[[b, column]].total_cmp(&values.values[[a, column]]));
         let high = &order[..GALLERY.min(order.len())];
         let low: Vec<usize> = order.iter().rev().take(GALLERY).copied().collect();

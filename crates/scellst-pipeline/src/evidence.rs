@@ -152,15 +152,16 @@ impl Compared {
     /// # Errors
     /// [`PipelineError::Misuse`] if it has other observations or genes; as [`weigh`](Self::weigh).
     pub fn beside(&self, other: &Self, options: &EvidenceOptions) -> Result<Beside, PipelineError> {
-        if self.truth_rows != other.truth_rows || self.genes != other.genes {
-            return Err(PipelineError::Misuse(format!(
-                "the other method has {} observations and {} genes in common with the truth, not the same {} and {}: \
-                 predict the same cells and genes",
-                other.truth_rows.len(),
-                other.genes.len(),
-                self.truth_rows.len(),
-                self.genes.len()
-            )));
+        let lacks = |a: &Self, b: &Self| a.genes.iter().find(|gene| !b.genes.contains(gene)).cloned();
+        let problem = match (lacks(self, other), lacks(other, self)) {
+            _ if self.truth_rows != other.truth_rows => Some("other spots or cells of the truth".to_owned()),
+            (Some(gene), _) => Some(format!("no prediction of {gene}")),
+            (None, Some(gene)) => Some(format!("a prediction of {gene}, which this one lacks")),
+            (None, None) if self.genes != other.genes => Some("the genes in another order".to_owned()),
+            (None, None) => None,
+        };
+        if let Some(problem) = problem {
+            return Err(PipelineError::Misuse(format!("it has {problem}: predict the same cells and genes")));
         }
         let (p, q, m) = (self.predicted.view(), other.predicted.view(), self.measured.view());
         let scores = Scores::compute(q, m, &self.genes, Along::Genes, &PairOptions::default())?;
@@ -407,7 +408,10 @@ mod tests {
         assert_eq!((same.difference, same.p_value, same.constant), (Some(0.0), Some(1.0), 1));
         let mut other = first.clone();
         other.truth_rows[3] = 999;
-        assert!(first.beside(&other, &options()).unwrap_err().to_string().contains("not the same"));
+        assert!(first.beside(&other, &options()).unwrap_err().to_string().contains("other spots"));
+        let mut other = first.clone();
+        other.genes[1] = "X".into();
+        assert!(first.beside(&other, &options()).unwrap_err().to_string().contains("no prediction of B"));
     }
 
     #[test]

@@ -9,6 +9,10 @@ use scellst_pipeline::study::{
 use scellst_sim::study::{CellConfig, Degradation, MadeEmbeddings, MadeReference, Scenario, StudyCells};
 
 fn run(scenario: Scenario, learner: Learner, degradation: Degradation) -> Vec<StudyScore> {
+    run_with(scenario, learner, degradation, StudyLoss::Mse)
+}
+
+fn run_with(scenario: Scenario, learner: Learner, degradation: Degradation, loss: StudyLoss) -> Vec<StudyScore> {
     let reference = MadeReference { cells_per_type: 60, genes: 300, ..MadeReference::default() }.generate().unwrap();
     let embeddings = MadeEmbeddings { cells_per_type: 120, dims: 24, ..MadeEmbeddings::default() }.generate().unwrap();
     let config = CellConfig { cells_per_cluster: 100, components: 12, ..CellConfig::default() };
@@ -21,7 +25,7 @@ fn run(scenario: Scenario, learner: Learner, degradation: Degradation) -> Vec<St
         scenario,
         genes,
         learner,
-        loss: StudyLoss::Mse,
+        loss,
         learning_rate: 1e-3,
         degradation,
         spots: 400,
@@ -65,9 +69,12 @@ fn other_learners_and_spoilt_training() {
 }
 
 #[test]
-fn a_loss_that_is_not_there_is_refused() {
+fn losses_of_counts_learn_cells_too_and_others_are_refused() {
     for text in ["nb-mean", "nb-total"] {
-        assert_eq!(text.parse::<StudyLoss>().unwrap().to_string(), text);
+        let loss: StudyLoss = text.parse().unwrap();
+        assert_eq!(loss.to_string(), text);
+        let scores = run_with(Scenario::Centroid, Learner::Mil, Degradation::None, loss);
+        assert!(at(&scores, Level::Cell).pearson > 0.6, "{scores:?}");
     }
     let e = "huber".parse::<StudyLoss>().unwrap_err().to_string();
     assert!(e.contains("mse nb-mean nb-total") && e.contains("huber"), "{e}");

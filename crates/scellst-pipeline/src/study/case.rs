@@ -1,3 +1,4 @@
+use scellst_model::Loss;
 use scellst_sim::study::{Degradation, Scenario};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,16 @@ pub enum StudyLoss {
     NbMean,
     /// Negative binomial, the network giving the total count.
     NbTotal,
+}
+
+impl From<StudyLoss> for Loss {
+    fn from(loss: StudyLoss) -> Self {
+        match loss {
+            StudyLoss::Mse => Self::Mse,
+            StudyLoss::NbMean => Self::NbMean,
+            StudyLoss::NbTotal => Self::NbTotal,
+        }
+    }
 }
 
 /// What is compared.

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 use scellst_bags::Split;
 use scellst_expr::Scaling;
 use scellst_metrics::{BootstrapOptions, Metric, bootstrap};
-use scellst_model::{InputScale, MilModel, ModelShape, Ridge, TrainConfig, TrainData, train};
+use scellst_model::{InputScale, Loss, MilModel, ModelShape, Ridge, TrainConfig, TrainData, train};
 use scellst_sim::study::{StudyBags, StudyCells, log_normalised};
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +54,11 @@ pub struct StudyScore {
 /// Trains one case and scores it at test spots and test cells. `cells` are those of the case's scenario and seed.
 ///
 /// Labels of the mean squared error are log-normalised over all genes of the reference and scaled by their range
-/// 0..95 %; a fifth of the training spots decides when to stop.
+/// 0..95 %, those of the negative binomials raw counts with size factors over the median total, their predictions being
+/// log-normalised by it afterwards; a fifth of the training spots decides when to stop.
 ///
 /// # Errors
-/// [`PipelineError::Misuse`] for a loss that is not there; what making, training and scoring give.
+/// What making, training and scoring give.
 pub fn run_case(
     cells: &StudyCells,
     genes: &[String],
@@ -66,9 +67,6 @@ pub fn run_case(
     device: &Device,
     observer: &dyn Observer,
 ) -> Result<Vec<StudyScore>, PipelineError> {
-    if case.loss != StudyLoss::Mse {
-        return Err(PipelineError::Misuse(format!("the loss {} is not there yet: use mse", case.loss)));
-    }
     let (fit, test) = cells.halves();
     let one_hot;
     let inputs = match case.learner {
@@ -78,14 +76,14 @@ pub fn run_case(
         }
         _ => cells.embeddings(),
     };
-    let data = match case.learner {
-        Learner::Supervised => supervised(cells, inputs, fit, genes)?,
+    let (data, typical_total) = match case.learner {
+        Learner::Supervised => supervised(cells, inputs, fit, genes, case.loss)?,
         _ => spots(cells, inputs, &cells.draw_bags(fit, case.spots, case.cells_per_spot, 1)?, genes, case)?,
     };
     let began = Instant::now();
     let mut seen = inputs.select(Axis(0), test);
     case.degradation.stain(&mut seen, case.seed);
-    let (predicted, epochs) = match case.learner {
+    let (mut predicted, epochs) = match case.learner {
         Learner::Ridge => {
             let ridge = Ridge::fit(data.bag_means().view(), data.labels(), &Ridge::penalties())?;
             (ridge.predict(seen.view())?, 0)
@@ -103,6 +101,12 @@ pub fn run_case(
         spot.iter().for_each(|&cell| row += &predicted.row(place[cell]));
         row /= spot.len() as f32;
     }
+    if Loss::from(case.loss).of_counts() {
+        // Counts of a spot (or cell) of typical size, to the unit of the truth.
+        for values in [&mut predicted, &mut pooled] {
+            values.mapv_inplace(|v| (f64::from(v) / typical_total * 1e4).ln_1p() as f32);
+        }
+    }
     let truth = |(counts, totals): (Array2<f32>, Vec<f64>)| log_normalised(&counts, &totals);
     let levels = [
         (Level::Bag, pooled, truth(bags.counts(cells, genes)?)),
@@ -115,37 +119,53 @@ pub fn run_case(
     levels.into_iter().map(score).collect()
 }
 
-/// Spots as bags of what is seen in them.
+/// Spots as bags of what is seen in them, and the median total.
 fn spots(
     cells: &StudyCells,
     inputs: ArrayView2<'_, f32>,
     bags: &StudyBags,
     genes: &[String],
     case: &StudyCase,
-) -> Result<TrainData, PipelineError> {
+) -> Result<(TrainData, f64), PipelineError> {
     let (mut counts, mut totals) = bags.counts(cells, genes)?;
     case.degradation.thin(&mut counts, &mut totals, case.seed);
     let seen = case.degradation.see(bags, inputs, cells.type_of(), case.seed)?;
-    Ok(TrainData::new(seen.features, seen.offsets, scaled(log_normalised(&counts, &totals))?)?)
+    labelled(seen.features, seen.offsets, counts, &totals, case.loss)
 }
 
-/// Each training cell as a bag of its own.
+/// Each training cell as a bag of its own, and the median total.
 fn supervised(
     cells: &StudyCells,
     inputs: ArrayView2<'_, f32>,
     fit: &[usize],
     genes: &[String],
-) -> Result<TrainData, PipelineError> {
+    loss: StudyLoss,
+) -> Result<(TrainData, f64), PipelineError> {
     let (counts, totals) = cells.counts(fit, genes)?;
-    let offsets = (0..=fit.len() as u32).collect();
-    Ok(TrainData::new(inputs.select(Axis(0), fit), offsets, scaled(log_normalised(&counts, &totals))?)?)
+    labelled(inputs.select(Axis(0), fit), (0..=fit.len() as u32).collect(), counts, &totals, loss)
 }
 
-fn scaled(mut labels: Array2<f32>) -> Result<Array2<f32>, PipelineError> {
+/// With the labels that the loss wants.
+fn labelled(
+    features: Array2<f32>,
+    offsets: Vec<u32>,
+    counts: Array2<f32>,
+    totals: &[f64],
+    loss: StudyLoss,
+) -> Result<(TrainData, f64), PipelineError> {
+    let mut sorted = totals.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let typical = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0).max(1.0);
+    if Loss::from(loss).of_counts() {
+        // A spot without counts, after much thinning, says nothing: any size does.
+        let sizes = totals.iter().map(|total| (total.max(1.0) / typical) as f32).collect();
+        return Ok((TrainData::new(features, offsets, counts)?.with_size_factors(sizes)?, typical));
+    }
+    let mut labels = log_normalised(&counts, totals);
     for ranges in Scaling::Slide.fit(&[labels.view()])? {
         ranges.apply(labels.view_mut())?;
     }
-    Ok(labels)
+    Ok((TrainData::new(features, offsets, labels)?, typical))
 }
 
 /// Predictions of test cells, and epochs run.
@@ -162,7 +182,7 @@ fn network(
         Learner::OneHot => InputScale::none(dims),
         _ => InputScale::standardising(data.features()),
     };
-    let shape = ModelShape::published(dims, data.labels().ncols())?;
+    let shape = ModelShape::published(dims, data.labels().ncols())?.with_loss(case.loss.into());
     let mut model = MilModel::new(shape, case.seed, device)?.with_input(input)?;
     let config = TrainConfig { learning_rate: case.learning_rate, seed: case.seed, ..options.train.clone() };
     let split = Split::random(data.bags(), 0.8, case.seed)?;
