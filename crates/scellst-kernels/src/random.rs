@@ -4,8 +4,11 @@ use crate::KernelError;
 /// and a resumed run agree, and so do devices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
-    probability: f32,
     seed: u64,
+    /// Of 24 random bits those below this are dropped: integers only, so that every device decides alike.
+    threshold: u32,
+    /// What is kept is multiplied with it.
+    factor: f32,
 }
 
 impl Dropout {
@@ -14,35 +17,38 @@ impl Dropout {
     /// # Errors
     /// [`KernelError::Dropout`] for another probability.
     pub fn new(probability: f32, seed: u64) -> Result<Self, KernelError> {
-        if (0.0..1.0).contains(&probability) {
-            Ok(Self { probability, seed })
-        } else {
-            Err(KernelError::Dropout(probability))
+        if !(0.0..1.0).contains(&probability) {
+            return Err(KernelError::Dropout(probability));
         }
+        // bits / 2^24 < probability, both exact in f32.
+        let threshold = (f64::from(probability) * f64::from(1u32 << 24)).ceil() as u32;
+        Ok(Self { seed, threshold, factor: 1.0 / (1.0 - probability) })
     }
 
     /// What an element is multiplied with: 0, or `1 / (1 - probability)`.
     pub fn factor(&self, index: u64) -> f32 {
-        // A draw of 24 bits, so that it compares exactly as f32.
-        let draw = (mix(self.seed ^ mix(index)) >> 40) as f32 / (1u32 << 24) as f32;
-        if draw < self.probability { 0.0 } else { self.scale() }
+        if ((mix(self.seed ^ mix(index)) >> 40) as u32) < self.threshold { 0.0 } else { self.factor }
     }
 
     /// What a kept element is multiplied with.
     pub fn scale(&self) -> f32 {
-        1.0 / (1.0 - self.probability)
+        self.factor
     }
 
     /// Multiplies elements with [`factor`](Self::factor)s from the one of index `first` on.
     #[inline(always)]
     pub(crate) fn apply(&self, first: u64, elements: &mut [f32; 32]) {
-        let scale = self.scale();
-        // Draws are whole numbers of 24 bits: as many of them are below the probability as below this.
-        let dropped = (f64::from(self.probability) * f64::from(1u32 << 24)).ceil() as u64;
+        let threshold = u64::from(self.threshold);
         for (i, x) in (first..).zip(elements) {
-            let kept = mix(self.seed ^ mix(i)) >> 40 >= dropped;
-            *x = if kept { *x * scale } else { 0.0 };
+            let kept = mix(self.seed ^ mix(i)) >> 40 >= threshold;
+            *x = if kept { *x * self.factor } else { 0.0 };
         }
+    }
+
+    /// Seed, threshold and factor, as a kernel wants them.
+    #[allow(dead_code)] // on the CPU alone
+    pub(crate) fn parts(&self) -> (u64, u32, f32) {
+        (self.seed, self.threshold, self.factor)
     }
 }
 
@@ -67,6 +73,17 @@ mod tests {
             let kept = (0..n).filter(|&i| d.factor(i) > 0.0).count() as f32 / n as f32;
             // Five standard deviations of a binomial share.
             assert!((kept - (1.0 - p)).abs() <= 5.0 * (p * (1.0 - p) / n as f32).sqrt(), "{p}: {kept}");
+        }
+    }
+
+    /// The threshold decides as the fraction does, whichever of the 2^24 draws.
+    #[test]
+    fn thresholds_are_the_probability() {
+        for p in [0.0, f32::MIN_POSITIVE, 1e-7, 0.1, 0.25, 0.3, 0.5, 0.999_999_9] {
+            let threshold = Dropout::new(p, 7).unwrap().threshold;
+            let below = |draw: u32| (draw as f32 / (1u32 << 24) as f32) < p;
+            assert!(threshold == 0 || below(threshold - 1), "{p}");
+            assert!(threshold == 1 << 24 || !below(threshold), "{p}");
         }
     }
 
