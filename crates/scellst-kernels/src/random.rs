@@ -38,13 +38,15 @@ impl Dropout {
     /// Multiplies elements with [`factor`](Self::factor)s from the one of index `first` on.
     #[inline(always)]
     pub(crate) fn apply(&self, first: u64, elements: &mut [f32; 32]) {
+        let threshold = u64::from(self.threshold);
         for (i, x) in (first..).zip(elements) {
-            let kept = (mix(self.seed ^ mix(i)) >> 40) as u32 >= self.threshold;
+            let kept = mix(self.seed ^ mix(i)) >> 40 >= threshold;
             *x = if kept { *x * self.factor } else { 0.0 };
         }
     }
 
     /// Seed, threshold and factor, as a kernel wants them.
+    #[allow(dead_code)] // on the CPU alone
     pub(crate) fn parts(&self) -> (u64, u32, f32) {
         (self.seed, self.threshold, self.factor)
     }

@@ -124,6 +124,40 @@ fn checkpoints_of_every_epoch_are_gone_on_from_and_stay() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// The process is really killed, at twenty moments that nobody chose; whatever was being written then, the last run ends
+/// in the bits of an uninterrupted one.
+#[test]
+fn killed_twenty_times_it_ends_in_the_same_bits() {
+    const FOLDER: &str = "SCELLST_KILLED_IN";
+    let (data, (fit, validation)) = (data(), split());
+    let config = TrainConfig { max_epochs: 60, patience: 60, ..config() };
+    let result = |m: &MilModel| bits(m).iter().flat_map(|b| b.to_le_bytes()).collect::<Vec<u8>>();
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        // The child.
+        let (folder, mut m) = (std::path::PathBuf::from(folder), model(Loss::NbMean));
+        let path = folder.join("c.safetensors");
+        train_resumable(&mut m, &data, &fit, &validation, &config, &path, &mut |_| true).unwrap();
+        std::fs::write(folder.join("result"), result(&m)).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let child = || {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "killed_twenty_times_it_ends_in_the_same_bits"]).env(FOLDER, folder.path());
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    for kill in 0..20u64 {
+        let mut child = child();
+        std::thread::sleep(std::time::Duration::from_millis(5 + kill * 3));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(child().wait().unwrap().success());
+    let mut whole = model(Loss::NbMean);
+    train(&mut whole, &data, &fit, &validation, &config, &mut |_| true).unwrap();
+    assert!(std::fs::read(folder.path().join("result")).unwrap() == result(&whole));
+}
+
 #[test]
 fn damaged_checkpoints_and_those_of_other_trainings_are_refused() {
     let (data, (fit, validation), config) = (data(), split(), config());
