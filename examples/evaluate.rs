@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use scellst::pipeline::{
-    Bundle, EvaluateOptions, Evaluation, EvidenceOptions, Observer, Pooling, evaluate, parse_device,
+    Bundle, EvaluateOptions, Evaluation, EvidenceOptions, MeanPearson, Observer, Pooling, evaluate, parse_device,
 };
 use scellst::types::MicronsPerPixel;
 
@@ -108,9 +108,8 @@ fn main() -> ExitCode {
             println!("{} predicted genes are not in the truth", result.missing_genes.len());
         }
         println!("{}", result.summary);
-        let interval = |means: &[(usize, f64, Option<(f64, f64)>)]| {
-            let text =
-                |m: &(usize, f64, Option<(f64, f64)>)| Some(format!("top {}: {:.3} to {:.3}", m.0, m.2?.0, m.2?.1));
+        let interval = |means: &[MeanPearson]| {
+            let text = |m: &MeanPearson| Some(format!("top {}: {:.3} to {:.3}", m.0, m.2?.0, m.2?.1));
             means.iter().filter_map(text).collect::<Vec<_>>().join("  ")
         };
         println!("95 % intervals over {} blocks        {}", weighed.blocks, interval(&weighed.means));

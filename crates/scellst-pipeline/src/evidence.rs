@@ -52,6 +52,9 @@ impl Default for EvidenceOptions {
     }
 }
 
+/// How many genes, the mean Pearson over them, its 95 % interval.
+pub type MeanPearson = (usize, f64, Option<(f64, f64)>);
+
 /// How far predictions can be trusted.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -67,7 +70,7 @@ pub struct Weighed {
     /// Correlation over the genes between those two; `None` if fewer than three genes have both.
     pub moran_agreement: Option<f64>,
     /// Genes, mean Pearson over the most variable ones (a constant one as 0), and its 95 % interval.
-    pub means: Vec<(usize, f64, Option<(f64, f64)>)>,
+    pub means: Vec<MeanPearson>,
     /// Mean ceiling of all genes that have one.
     pub mean_ceiling: Option<f64>,
     /// Blocks that intervals are drawn from.
@@ -80,7 +83,7 @@ pub struct Weighed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beside {
     /// Genes, mean Pearson over the most variable ones, and its 95 % interval.
-    pub means: Vec<(usize, f64, Option<(f64, f64)>)>,
+    pub means: Vec<MeanPearson>,
     /// Mean Pearson of the first method less that of this one, over the genes that both have one of.
     pub difference: Option<f64>,
     /// How often swapped blocks give as large a difference, either way.
@@ -199,7 +202,7 @@ impl Compared {
         Ok(sizes.into_iter().map(|k| top_k(&self.variance, k)).collect::<Result<_, _>>()?)
     }
 
-    fn mean_scores(&self, scores: &Scores) -> Result<Vec<Mean>, PipelineError> {
+    fn mean_scores(&self, scores: &Scores) -> Result<Vec<MeanPearson>, PipelineError> {
         let mean = |genes: Vec<usize>| {
             let sum: f64 = genes.iter().filter_map(|&g| scores.agreements[g].pearson).sum();
             (genes.len(), sum / genes.len().max(1) as f64, None)
@@ -212,7 +215,7 @@ impl Compared {
         &self,
         blocks: &[u32],
         options: &EvidenceOptions,
-    ) -> Result<(Vec<Option<Interval>>, Vec<Mean>), PipelineError> {
+    ) -> Result<(Vec<Option<Interval>>, Vec<MeanPearson>), PipelineError> {
         let ranked = self.ranked()?;
         let lists: Vec<&[usize]> = ranked.iter().map(Vec::as_slice).collect();
         let draw = BootstrapOptions {
@@ -243,9 +246,6 @@ impl Compared {
             .collect()
     }
 }
-
-/// Genes, mean Pearson, interval.
-type Mean = (usize, f64, Option<(f64, f64)>);
 
 /// Median distance to the nearest other observation.
 fn pitch(places: &[[f64; 2]]) -> Result<f64, PipelineError> {

@@ -56,7 +56,7 @@ pub use device::parse_device;
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]
 pub use evaluate::{EvaluateOptions, Evaluation, Pooling, evaluate};
-pub use evidence::{Beside, COLUMNS, Compared, EvidenceOptions, Weighed};
+pub use evidence::{Beside, COLUMNS, Compared, EvidenceOptions, MeanPearson, Weighed};
 pub use features::{embed_cells, embed_cells_normalised};
 #[cfg(feature = "h5ad")]
 pub use load::load_section;

@@ -17,7 +17,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Log-normalised expression of cells, the mean of the members, and for each cell the members' standard deviation,
+    /// Log-normalised expression of cells, at most log1p(10,000), the mean of the members, and for each cell the members' standard deviation,
     /// the mean over genes (0 for one member).
     pub(crate) fn expression(
         &self,
@@ -34,6 +34,9 @@ impl Output {
             });
         }
         self.ranges.undo(mean.view_mut())?;
+        // Only bags were held against measurements: a cell may be thrown beyond what all counts in one gene would give.
+        let most = TARGET.ln_1p() as f32;
+        mean.mapv_inplace(|v| v.min(most));
         self.ranges.undo(spread.view_mut())?;
         let spread = spread.mean_axis(Axis(1)).map(|s| s.to_vec()).unwrap_or_default();
         Ok((mean, spread))

@@ -117,7 +117,8 @@ fn drawn(
         panels.push(("predicted, spots", map.spots, values, spot_radius));
     }
     panels.push(("predicted, cells", map.cells, map.cell_values, cell_radius));
-    let draw = |(i, (label, places, values, radius)): (usize, (&str, &[Point<Level0>], &[f32], f64))| {
+    type Panel<'a> = (&'a str, &'a [Point<Level0>], &'a [f32], f64);
+    let draw = |(i, (label, places, values, radius)): (usize, Panel<'_>)| {
         let mut canvas = Canvas::new(layout.panel.width, layout.height(), WHITE);
         let mut panel = Canvas { image: pale.clone() };
         let range = Range::of(values);

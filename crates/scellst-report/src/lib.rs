@@ -47,7 +47,7 @@ mod spot_map;
 pub use colour::{Rgb, class_colour, colour_of};
 pub use error::ReportError;
 pub use gene_map::{GeneMap, MapOptions, gene_map, gene_map_with, gene_panels};
-pub use html::{Calibration, Ceilings, Gallery, GeneTable, MapRow, Method, Number, Picture, Report};
+pub use html::{Calibration, Ceilings, Gallery, GeneTable, MapRow, MeanPearson, Method, Number, Picture, Report};
 pub use image::RgbImage;
 pub use loss::loss_curve;
 pub use overlay::{OverlayOptions, detection_overlay};

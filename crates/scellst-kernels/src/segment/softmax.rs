@@ -51,7 +51,7 @@ impl Operation for SegmentSoftmax {
                 add(&mut sum, y);
             }
             for y in y.chunks_mut(columns.max(1)) {
-                y.iter_mut().zip(&sum).for_each(|(y, &sum)| *y = *y / sum);
+                y.iter_mut().zip(&sum).for_each(|(y, &sum)| *y /= sum);
             }
         }))
     }

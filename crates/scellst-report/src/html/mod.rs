@@ -58,13 +58,16 @@ pub struct Report {
     pub provenance: Vec<(String, String)>,
 }
 
+/// How many genes, the mean Pearson over them, its 95 % interval.
+pub type MeanPearson = (usize, f64, Option<(f64, f64)>);
+
 /// Scores of one method.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Method {
     /// Its name.
     pub name: String,
     /// Genes, mean Pearson over them, 95 % interval; the last one decides who is better.
-    pub pearson: Vec<(usize, f64, Option<(f64, f64)>)>,
+    pub pearson: Vec<MeanPearson>,
     /// Of the difference to the first method, over the last genes.
     pub p_value: Option<f64>,
     /// Genes without a correlation, counted as 0.
