@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use scellst::cells::{Cell, Cells, CropSpec, crops};
-use scellst::h5::{Matrix, read_h5ad, read_matrix, read_uns_number};
+use scellst::h5::{CountsOptions, Matrix, read_counts_with, read_matrix, read_uns_number};
 use scellst::pipeline::{Beside, Bundle, COLUMNS, Evaluation, Scored, SpotIntervals, Weighed};
 use scellst::report::{
     Calibration, Ceilings, Gallery, GeneMap, GeneTable, MapOptions, MapRow, Method, Number, OverlayOptions, Picture,
@@ -183,7 +183,9 @@ fn maps(
     values: &Matrix,
     cells: &[Point<Level0>],
 ) -> Result<Vec<MapRow>> {
-    let measured = read_h5ad(s.truth)?;
+    let mut reading = CountsOptions::default();
+    reading.in_tissue_only = true;
+    let measured = read_counts_with(s.truth, &reading)?;
     let expression = measured.expression.log_normalised(s.genes)?;
     let background = slide.map(|slide| slide.thumbnail(1200)).transpose()?;
     let options = MapOptions { mpp, panel_px: 720 };
@@ -198,7 +200,7 @@ fn maps(
             title: gene.clone(),
             background: background.clone(),
             spots: measured.require_spatial()?,
-            spot_radius_px: measured.require_spot_diameter_px()? / 2.0,
+            spot_radius_px: measured.require_spot_size_um(mpp.unwrap_or(1.0))? / mpp.unwrap_or(1.0) / 2.0,
             spot_values: &expression.column(at).to_vec(),
             cells,
             cell_values: &values.values.column(at).to_vec(),

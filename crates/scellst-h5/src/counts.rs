@@ -147,6 +147,20 @@ impl SpatialCounts {
             H5Error::missing(&self.path, "the places of the spots", help)
         })
     }
+
+    /// The spots' diameter or side, um: what the format fixes, else the file's pixels times `mpp` (um per level-0 pixel).
+    ///
+    /// # Errors
+    /// [`H5Error::Missing`] for cells, and where a file says nothing.
+    pub fn require_spot_size_um(&self, mpp: f64) -> Result<f64, H5Error> {
+        self.spots.and_then(|size| size.um.or(size.px.map(|px| px * mpp))).ok_or_else(|| {
+            H5Error::missing(
+                &self.path,
+                "uns['spatial'][library]['scalefactors']['spot_diameter_fullres'], or another statement of the spots' size",
+                "store the diameter there in level-0 pixels, or give it in um by hand",
+            )
+        })
+    }
 }
 
 /// Reads counts of any format: an `.h5ad`; a folder of Space Ranger 1 to 3 (`outs`, or a bin size of Visium HD), its

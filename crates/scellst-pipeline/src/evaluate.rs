@@ -1,13 +1,14 @@
 use std::path::Path;
 
 use ndarray::Array2;
-use scellst_bags::{Bags, PointGrid, assign};
+use scellst_bags::{Bags, PointGrid, SpotAreas, assign_to};
 use scellst_expr::Expression;
-use scellst_h5::{MatrixReader, read_h5ad};
+use scellst_h5::{CountsOptions, MatrixReader, read_counts_with};
 use scellst_metrics::GeneScores;
-use scellst_types::{Micron, MicronsPerPixel, Point};
+use scellst_types::{Micron, MicronsPerPixel, Point, SpotShape};
 
 use crate::baseline::summarise;
+use crate::load::angle;
 use crate::{Compared, PipelineError, Scored};
 
 /// What a prediction is held against.
@@ -50,16 +51,19 @@ pub struct Evaluation {
     pub truths: usize,
 }
 
-/// Holds a prediction against a truth, both h5ad with `obsm['spatial']` in level-0 pixels of the same slide.
+/// Holds a prediction (h5ad with `obsm['spatial']` in level-0 pixels) against a truth of the same slide, in any format
+/// that [`scellst_h5::read_counts`] knows.
 ///
-/// The truth's `X` are raw counts: they are normalised over all of its genes to 10,000 and log1p is taken. Predictions
+/// The truth's are raw counts: they are normalised over all of its genes to 10,000 and log1p is taken. Predictions
 /// are read by blocks.
 ///
 /// # Errors
 /// [`PipelineError::H5`] for the files, [`PipelineError::Misuse`] if they share no gene or nothing lies in a spot,
 /// [`PipelineError::Metrics`] for fewer than three spots.
 pub fn evaluate(pred: &Path, truth: &Path, options: &EvaluateOptions) -> Result<Evaluation, PipelineError> {
-    let measured = read_h5ad(truth)?;
+    let mut reading = CountsOptions::default();
+    reading.in_tissue_only = true;
+    let measured = read_counts_with(truth, &reading)?;
     let names = MatrixReader::open(pred, None)?.var_names().to_vec();
     let known: std::collections::HashSet<&String> = measured.expression.genes().iter().collect();
     let (genes, missing_genes): (Vec<String>, Vec<String>) = names.into_iter().partition(|g| known.contains(g));
@@ -85,9 +89,16 @@ pub fn evaluate(pred: &Path, truth: &Path, options: &EvaluateOptions) -> Result<
         Pooling::Spots { diameter_um } => {
             let diameter = match diameter_um {
                 Some(um) => um,
-                None => measured.require_spot_diameter_px()? * mpp.mean(),
+                None => measured.require_spot_size_um(mpp.mean())?,
             };
-            assign(&cells, &spots, diameter)?.0
+            let areas = match measured.spots.map(|size| size.shape).unwrap_or_default() {
+                SpotShape::Disc => SpotAreas::discs(&spots, diameter)?,
+                SpotShape::Square => {
+                    let turn = measured.array.as_deref().and_then(|array| angle(array, measured.spatial.as_deref()?));
+                    SpotAreas::squares(&spots, diameter)?.turned(turn.unwrap_or(0.0))?
+                }
+            };
+            assign_to(&cells, &areas)?.0
         }
         Pooling::Cells { within_um } => pairs(&cells, &spots, within_um)?,
     };

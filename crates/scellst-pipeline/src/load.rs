@@ -80,7 +80,7 @@ fn load(source: &SectionSource) -> Result<LoadedSection, PipelineError> {
 
 /// By how much the array's rows of columns lie askew on the slide, radians from the x axis towards the y axis: where the
 /// columns' numbers rise to, by least squares. `None` if all spots lie in one column or row.
-fn angle(array: &[(i32, i32)], centres: &[Point<Level0>]) -> Option<f64> {
+pub(crate) fn angle(array: &[(i32, i32)], centres: &[Point<Level0>]) -> Option<f64> {
     let n = array.len() as f64;
     let mean = |of: &dyn Fn(usize) -> f64| (0..array.len()).map(of).sum::<f64>() / n;
     let (row, column) = (mean(&|i| f64::from(array[i].0)), mean(&|i| f64::from(array[i].1)));
