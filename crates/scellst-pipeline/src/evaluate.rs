@@ -1,14 +1,15 @@
 use std::path::Path;
 
 use ndarray::Array2;
-use scellst_bags::{Bags, PointGrid, SpotAreas, assign_to};
+use scellst_bags::{Bags, PointGrid, assign_to};
 use scellst_expr::Expression;
 use scellst_h5::{CountsOptions, MatrixReader, read_counts_with};
 use scellst_metrics::GeneScores;
-use scellst_types::{Micron, MicronsPerPixel, Point, SpotShape};
+use scellst_types::{Micron, MicronsPerPixel, Point};
 
 use crate::baseline::summarise;
 use crate::load::angle;
+use crate::prepare::spot_areas;
 use crate::{Compared, PipelineError, Scored};
 
 /// What a prediction is held against.
@@ -91,13 +92,9 @@ pub fn evaluate(pred: &Path, truth: &Path, options: &EvaluateOptions) -> Result<
                 Some(um) => um,
                 None => measured.require_spot_size_um(mpp.mean())?,
             };
-            let areas = match measured.spots.map(|size| size.shape).unwrap_or_default() {
-                SpotShape::Disc => SpotAreas::discs(&spots, diameter)?,
-                SpotShape::Square => {
-                    let turn = measured.array.as_deref().and_then(|array| angle(array, measured.spatial.as_deref()?));
-                    SpotAreas::squares(&spots, diameter)?.turned(turn.unwrap_or(0.0))?
-                }
-            };
+            let turn = measured.array.as_deref().and_then(|array| angle(array, measured.spatial.as_deref()?));
+            let shape = measured.spots.map(|size| size.shape).unwrap_or_default();
+            let areas = spot_areas(&spots, shape, diameter, turn.unwrap_or(0.0))?;
             assign_to(&cells, &areas)?.0
         }
         Pooling::Cells { within_um } => pairs(&cells, &spots, within_um)?,

@@ -17,8 +17,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Log-normalised expression of cells, at most log1p(10,000), the mean of the members, and for each cell the members' standard deviation,
-    /// the mean over genes (0 for one member).
+    /// Log-normalised expression of cells, at most log1p(10,000), the mean of the members, and for each cell the
+    /// members' standard deviation, the mean over genes (0 for one member).
     pub(crate) fn expression(
         &self,
         models: &Ensemble,

@@ -1,7 +1,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use scellst_cells::{Cells, Normaliser};
 use scellst_embed::Encoder;
 use scellst_slide::Slide;
@@ -128,6 +128,7 @@ impl Predicted<'_> {
     /// As [`Predicted::rows`]; [`PipelineError::H5`].
     #[cfg(feature = "h5ad")]
     pub fn write_h5ad(&self, path: &Path, observer: &dyn Observer) -> Result<(), PipelineError> {
+        use ndarray::Axis;
         use scellst_h5::{Column, PredictionHeader, PredictionWriter, SpatialLibrary};
 
         let manifest = self.bundle.manifest();

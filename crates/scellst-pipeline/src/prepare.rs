@@ -6,7 +6,7 @@ use scellst_cells::{Cells, CropSpec, DetectConfig, ImportOptions, StainTarget, d
 use scellst_embed::Encoder;
 use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
-use scellst_types::{Level0, MicronsPerPixel, Point, SectionId, SpotShape};
+use scellst_types::{Level0, Micron, MicronsPerPixel, Point, SectionId, SpotShape};
 
 use crate::context::SlideCells;
 use crate::{ContextSpec, Observer, PipelineError, SlideScale};
@@ -142,10 +142,7 @@ pub fn prepare(
     let cells = find_cells(&section.slide, section.cells.as_deref(), &options.detect, observer)?;
     let um = |points: &[Point<Level0>]| points.iter().map(|&p| mpp.to_micron(p)).collect::<Vec<_>>();
     let centres = um(spots.centres());
-    let areas = match spots.shape() {
-        SpotShape::Disc => SpotAreas::discs(&centres, spots.diameter_um())?,
-        SpotShape::Square => SpotAreas::squares(&centres, spots.diameter_um())?.turned(spots.turn())?,
-    };
+    let areas = spot_areas(&centres, spots.shape(), spots.diameter_um(), spots.turn())?;
     let (bags, qc) = assign_to(&um(cells.centroids()), &areas)?;
     observer.note(&format!("{}: {qc}", section.id));
     let stain = options.stain.as_ref().map(|target| target.normaliser(&section.slide)).transpose()?;
@@ -177,6 +174,19 @@ pub fn prepare(
         qc,
         features,
         scale,
+    })
+}
+
+/// What spots of one size (diameter or side, um) cover; `turn` is that of squares.
+pub(crate) fn spot_areas(
+    centres: &[Point<Micron>],
+    shape: SpotShape,
+    size_um: f64,
+    turn: f64,
+) -> Result<SpotAreas<'_>, PipelineError> {
+    Ok(match shape {
+        SpotShape::Disc => SpotAreas::discs(centres, size_um)?,
+        SpotShape::Square => SpotAreas::squares(centres, size_um)?.turned(turn)?,
     })
 }
 

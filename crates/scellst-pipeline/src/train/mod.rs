@@ -45,8 +45,8 @@ pub struct TrainOptions {
     pub members: usize,
     /// A folder that training goes on from when it was interrupted; the same bits come of it.
     pub checkpoints: Option<PathBuf>,
-    /// Refuse to train if the validation bags are known to leak (see [`scellst_bags::check_leakage`]); else it is told and kept in the
-    /// bundle.
+    /// Refuse to train if the validation bags are known to leak (see [`scellst_bags::check_leakage`]); else it is told
+    /// and kept in the bundle.
     pub strict: bool,
     /// Optimiser, epochs, seed.
     pub train: TrainConfig,
