@@ -18,7 +18,8 @@ impl<W> Default for Pool<W> {
 }
 
 impl<W: Default> Pool<W> {
-    fn with<T>(&self, f: impl FnOnce(&mut W) -> T) -> T {
+    /// With a workspace of its own.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut W) -> T) -> T {
         // A workspace holds nothing that a panic elsewhere could leave half done.
         let lock = || self.0.lock().unwrap_or_else(|e| e.into_inner());
         let mut workspace = lock().pop().unwrap_or_default();

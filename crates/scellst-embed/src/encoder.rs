@@ -4,7 +4,7 @@ use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::{EmbedError, MobileNetV1, Morphology, ResNet, ResNetDepth, Vit, VitOptions};
+use crate::{EmbedError, MobileNetV1, MocoOrigin, Morphology, ResNet, ResNetDepth, Vit, VitOptions};
 
 /// Turns crops of cells into features.
 pub trait Encoder: Send + Sync {
@@ -60,7 +60,7 @@ impl PixelNorm {
 }
 
 /// Which weights.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightsSpec {
     /// The file's name, without its folder.
     pub file: String,
@@ -71,6 +71,9 @@ pub struct WeightsSpec {
     /// What the file says of its licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
+    /// How they were trained without labels, if [`Moco`](crate::Moco) did that: on which sections above all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moco: Option<MocoOrigin>,
 }
 
 /// The names that [`open`] knows. `vit` takes options, as in `vit:heads=6,px=224,pool=mean`: see [`VitOptions`].

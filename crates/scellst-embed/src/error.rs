@@ -105,4 +105,30 @@ pub enum EmbedError {
         /// candle's words.
         reason: String,
     },
+    /// A setting of training that is out of range.
+    #[error("{setting}: expected {expected}, found {found}")]
+    Config {
+        /// Which.
+        setting: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// Training cannot go on.
+    #[error("step {step} of training the encoder: {problem}")]
+    Training {
+        /// From 1.
+        step: u64,
+        /// Why.
+        problem: String,
+    },
+    /// The state of training cannot be written, or not be read again.
+    #[error("the checkpoint {}: {problem}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
 }

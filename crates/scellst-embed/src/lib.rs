@@ -26,16 +26,22 @@
 //!
 //! [`Precomputed`] reads features that were made elsewhere.
 //!
-//! Not for training networks, and not for whole tiles: an encoder sees one cell.
+//! [`Moco`] trains a residual network on crops without labels.
+//!
+//! Not for whole tiles: an encoder sees one cell.
 
 mod batch;
 mod cpu;
 mod encoder;
 mod error;
+mod file;
+mod grad;
 mod mobilenet;
+mod moco;
 mod morphology;
 mod pixels;
 mod precomputed;
+mod random;
 mod resnet;
 mod vit;
 mod weights;
@@ -43,6 +49,7 @@ mod weights;
 pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open, open_normalised};
 pub use error::EmbedError;
 pub use mobilenet::MobileNetV1;
+pub use moco::{Moco, MocoBatch, MocoConfig, MocoOrigin, MocoSection, MocoStep, Optimiser, ViewConfig};
 pub use morphology::Morphology;
 pub use pixels::PixelStats;
 pub use precomputed::Precomputed;

@@ -23,6 +23,11 @@ impl Shape {
         Self { images, height, width, channels, ld: padded(channels) }
     }
 
+    /// With pixels one after another, as tensors have them.
+    pub(crate) fn dense(images: usize, height: usize, width: usize, channels: usize) -> Self {
+        Self { images, height, width, channels, ld: channels }
+    }
+
     pub(crate) fn pixels(self) -> usize {
         self.images * self.height * self.width
     }
@@ -123,6 +128,19 @@ impl Conv {
         scratch: &mut Scratch,
     ) -> Shape {
         let to = self.after(from);
+        self.run_to((x, from), (y, to), add, clamp, scratch);
+        to
+    }
+
+    /// The same into pixels of another distance: `to` is [`Conv::after`] but for its `ld`.
+    pub(crate) fn run_to(
+        &self,
+        (x, from): (&[f32], Shape),
+        (y, to): (&mut [f32], Shape),
+        add: bool,
+        clamp: (f32, f32),
+        scratch: &mut Scratch,
+    ) {
         let after = After { bias: Some(&self.bias), add, clamp };
         match self.tile(from) {
             Some(m) => self.winograd[m - 2]
@@ -130,7 +148,6 @@ impl Conv {
                 .run(x, from, y, to, after, scratch),
             None => self.direct((x, from), (y, to), after, scratch),
         }
-        to
     }
 
     /// The tile of the cheapest way by Winograd, if that is cheaper than without.

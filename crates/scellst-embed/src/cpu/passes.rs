@@ -9,6 +9,12 @@ use super::lanes::Isa;
 pub(crate) fn max_pool(isa: Isa, x: &[f32], from: Shape, y: &mut [f32]) -> Shape {
     let side = |n: usize| (n - 1) / 2 + 1;
     let to = Shape::new(from.images, side(from.height), side(from.width), from.channels);
+    max_pool_to(isa, (x, from), (y, to));
+    to
+}
+
+/// The same into pixels of another distance.
+pub(crate) fn max_pool_to(isa: Isa, (x, from): (&[f32], Shape), (y, to): (&mut [f32], Shape)) {
     isa.run(|| {
         for image in 0..to.images {
             for oy in 0..to.height {
@@ -27,7 +33,6 @@ pub(crate) fn max_pool(isa: Isa, x: &[f32], from: Shape, y: &mut [f32]) -> Shape
             }
         }
     });
-    to
 }
 
 /// Mean over each image's pixels: `(images, channels)`.

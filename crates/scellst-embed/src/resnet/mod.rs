@@ -8,6 +8,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
+use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, Pool, device_error};
 use crate::encoder::check_crops;
@@ -17,13 +18,16 @@ use device::DeviceNet;
 use net::{Net, Workspace};
 
 /// How deep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResNetDepth {
     /// 8 blocks of two convolutions, 512 features.
+    #[serde(rename = "resnet18")]
     R18,
     /// 16 blocks of two convolutions, 512 features.
+    #[serde(rename = "resnet34")]
     R34,
     /// 16 blocks of three convolutions, 2048 features.
+    #[serde(rename = "resnet50")]
     R50,
 }
 
@@ -35,6 +39,16 @@ impl ResNetDepth {
             Self::R34 => "resnet34",
             Self::R50 => "resnet50",
         }
+    }
+
+    /// By its name.
+    ///
+    /// # Errors
+    /// [`EmbedError::UnknownEncoder`] with the names that there are.
+    pub fn named(name: &str) -> Result<Self, EmbedError> {
+        let all = [Self::R18, Self::R34, Self::R50];
+        let known = || EmbedError::UnknownEncoder { name: name.to_owned(), known: all.map(Self::name).to_vec() };
+        all.into_iter().find(|d| d.name() == name).ok_or_else(known)
     }
 
     /// From an encoder's name, with the seed of weights that nobody trained: `resnet18`, `resnet18:untrained=7`.
@@ -64,13 +78,48 @@ impl ResNetDepth {
     fn expansion(self) -> usize {
         if self == Self::R50 { 4 } else { 1 }
     }
+
+    /// Its blocks behind the stem, one after another.
+    pub(crate) fn parts(self) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let mut channels = 64;
+        for (s, &blocks) in self.blocks().iter().enumerate() {
+            let (within, out) = (64 << s, (64 << s) * self.expansion());
+            for b in 0..blocks {
+                let stride = if s > 0 && b == 0 { 2 } else { 1 };
+                let convs = if self.expansion() == 1 {
+                    vec![([within, channels, 3], stride), ([within, within, 3], 1)]
+                } else {
+                    // The stride is in the middle one ("v1.5"), as in torchvision.
+                    vec![([within, channels, 1], 1), ([within, within, 3], stride), ([out, within, 1], 1)]
+                };
+                let shortcut = (stride != 1 || channels != out).then_some(([out, channels, 1], stride));
+                parts.push(Part { stage: s, name: format!("layer{}.{b}", s + 1), convs, shortcut });
+                channels = out;
+            }
+        }
+        parts
+    }
+}
+
+/// Out, in and side of a convolution's filters, and its stride.
+pub(crate) type ConvShape = ([usize; 3], usize);
+
+/// A block as torchvision has it.
+pub(crate) struct Part {
+    /// 0 to 3.
+    pub stage: usize,
+    pub name: String,
+    pub convs: Vec<ConvShape>,
+    pub shortcut: Option<ConvShape>,
 }
 
 /// ResNet-18, -34 or -50 without its last layer: the mean over the last stage's pixels.
 ///
 /// Weights by torchvision's names (`conv1.weight`, `bn1.running_mean`, `layer1.0.conv1.weight`, ...), bare or behind
 /// `module.base_encoder.`, `base_encoder.` and the like as self-supervised training leaves them; the last layer or
-/// projector (`fc`) is not read. Any crop of at least 16 x 16 pixels, normalised with ImageNet's statistics.
+/// projector (`fc`) is not read. Any crop of at least 16 x 16 pixels, normalised with ImageNet's statistics, or with
+/// those that a file of [`Moco`](crate::Moco) says.
 pub struct ResNet {
     depth: ResNetDepth,
     spec: EncoderSpec,
@@ -106,7 +155,7 @@ impl ResNet {
             version: 1,
             dim: depth.dim(),
             input_px: 48,
-            pixels: PixelNorm::IMAGENET,
+            pixels: file.pixels()?.unwrap_or(PixelNorm::IMAGENET),
             weights: file.spec(),
         };
         let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(depth.name(), device, &e));

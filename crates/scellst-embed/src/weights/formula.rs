@@ -1,8 +1,10 @@
 //! Weights that nobody trained.
 
+use crate::random::mix;
+
 /// Values of a tensor of a convolutional network: filters uniform with He's variance (2 over what a unit gets), batch
 /// norms that change nothing, except that the last of a residual block leaves a third: sixteen sums would grow else.
-pub(super) fn values(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
+pub(crate) fn values(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
     let count = shape.iter().product();
     let fan: usize = shape.iter().skip(1).product();
     if shape.len() < 2 {
@@ -25,11 +27,8 @@ pub(super) fn values(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
     let stream =
         name.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let uniform = |i: usize| {
-        // splitmix64 (Steele, Lea and Flood 2014)
-        let z = stream.wrapping_add((i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) >> 40) as f64 / f64::from(1 << 23) - 1.0
+        let z = mix(stream.wrapping_add((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        (z >> 40) as f64 / f64::from(1 << 23) - 1.0
     };
     (0..count).map(|i| (bound * uniform(i)) as f32).collect()
 }

@@ -14,8 +14,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::{EmbedError, WeightsSpec};
+use crate::{EmbedError, MocoOrigin, PixelNorm, WeightsSpec};
+pub(crate) use formula::values as untrained;
 use stored::Stored;
+
+/// Where a safetensors file says, as JSON, what is done to pixels first.
+pub(crate) const PIXELS: &str = "scellst.pixels";
+/// Where it says, as JSON, how it was trained without labels.
+pub(crate) const ORIGIN: &str = "scellst.moco";
 
 /// Larger files than this are not weights of a cell encoder (a ViT-g in f32 has 4.5 GB).
 const MAX_FILE_BYTES: u64 = 8 << 30;
@@ -48,6 +54,7 @@ pub(crate) struct Weights {
     asked: RefCell<BTreeSet<String>>,
     /// None where they are made by a formula.
     spec: Option<WeightsSpec>,
+    pixels: Option<String>,
     /// Seed of weights that nobody trained.
     untrained: Option<u64>,
 }
@@ -73,17 +80,33 @@ impl Weights {
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         let file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
         let says = |keys: [&str; 2]| keys.iter().find_map(|k| metadata.get(*k).cloned());
-        let spec =
-            WeightsSpec { file, sha256, source: says(["source", "origin"]), licence: says(["licence", "license"]) };
+        let broken = |e: serde_json::Error| fail(format!("its header's {ORIGIN} is broken: {e}"));
+        let moco: Option<MocoOrigin> =
+            metadata.get(ORIGIN).map(|json| serde_json::from_str(json)).transpose().map_err(broken)?;
+        let (source, licence) = (says(["source", "origin"]), says(["licence", "license"]));
+        let spec = WeightsSpec { file, sha256, source, licence, moco };
         let asked = RefCell::default();
-        let (path, spec) = (path.to_owned(), Some(spec));
-        Ok(Self { encoder, path, bytes, tensors, prefix: "", asked, spec, untrained: None })
+        let (path, spec, pixels) = (path.to_owned(), Some(spec), metadata.remove(PIXELS));
+        Ok(Self { encoder, path, bytes, tensors, prefix: "", asked, spec, pixels, untrained: None })
     }
 
     /// Weights that nobody trained, by a formula of the seed: whatever is asked for is there.
     pub(crate) fn untrained(encoder: &'static str, seed: u64) -> Self {
         let (path, tensors, asked) = (PathBuf::new(), BTreeMap::new(), RefCell::default());
-        Self { encoder, path, bytes: Vec::new(), tensors, prefix: "", asked, spec: None, untrained: Some(seed) }
+        let (spec, pixels) = (None, None);
+        Self { encoder, path, bytes: Vec::new(), tensors, prefix: "", asked, spec, pixels, untrained: Some(seed) }
+    }
+
+    /// What the file says is to be done to pixels.
+    pub(crate) fn pixels(&self) -> Result<Option<PixelNorm>, EmbedError> {
+        let Some(json) = &self.pixels else { return Ok(None) };
+        let wrong = |reason: String| EmbedError::WeightsFile { path: self.path.clone(), reason };
+        let norm: PixelNorm =
+            serde_json::from_str(json).map_err(|e| wrong(format!("its header's {PIXELS} is broken: {e}")))?;
+        if !norm.is_valid() {
+            return Err(wrong(format!("its header's {PIXELS} cannot be applied: {json}")));
+        }
+        Ok(Some(norm))
     }
 
     pub(crate) fn spec(&self) -> Option<WeightsSpec> {

@@ -26,7 +26,7 @@ fn uniform(name: &str, index: usize) -> f64 {
 }
 
 /// A tensor of a residual network.
-fn resnet_value(name: &str, shape: &[usize]) -> Tensor {
+pub fn resnet_value(name: &str, shape: &[usize]) -> Tensor {
     let fan: usize = shape[1..].iter().product();
     let small = name.contains("layer") && (name.ends_with("bn3.weight") || name.ends_with("bn2.weight"));
     let value = |u: f64| match name {

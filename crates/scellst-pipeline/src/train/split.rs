@@ -3,7 +3,7 @@
 use scellst_bags::{
     EncoderTraining, LeakageOptions, LeakageReport, Reach, SectionBags, Split, SplitBy, SplitPlan, check_leakage,
 };
-use scellst_embed::Encoder;
+use scellst_embed::{Encoder, WeightsSpec};
 
 use crate::{PipelineError, PrepareOptions, PreparedSection, Validation};
 
@@ -26,6 +26,13 @@ pub(super) fn one_split(plan: SplitPlan, sections: &[SectionBags]) -> Result<Spl
     }
 }
 
+/// What an encoder was trained on: nothing without weights, these sections if it was trained here, else nobody says.
+fn seen_by(weights: Option<&WeightsSpec>) -> Option<EncoderTraining> {
+    let Some(weights) = weights else { return Some(EncoderTraining::default()) };
+    let sections = weights.moco.as_ref()?.sections.iter().map(|s| s.name.clone()).collect();
+    Some(EncoderTraining { sections, ..EncoderTraining::default() })
+}
+
 /// Whether what validates was seen in training, as far as sections say.
 pub(super) fn leakage(
     sections: &[SectionBags],
@@ -35,8 +42,7 @@ pub(super) fn leakage(
     validation: Validation,
 ) -> Result<LeakageReport, PipelineError> {
     let reach = prepared.context.as_ref().map_or(Reach::Spot, |context| Reach::CellContext(context.largest_um()));
-    // An encoder without weights was trained on nothing; others do not say yet on what.
-    let encoder = encoder.spec().weights.is_none().then(EncoderTraining::default);
+    let encoder = seen_by(encoder.spec().weights.as_ref());
     // Spots at random or in blocks are of the same patients by intent.
     let patients_apart = match validation {
         Validation::LastSections(_) => true,

@@ -1,0 +1,41 @@
+//! Operations of a network in training, as candle's graph wants them: each with its gradient.
+//!
+//! Images are channels last, `(images, height, width, channels)` f32. On the CPU they run by this crate's own kernels
+//! on all threads, since candle's convolution backwards is many times slower there; on a GPU they are composed of
+//! candle's operations. What comes out does not depend on the number of threads: every sum has one order.
+
+mod conv;
+mod norm;
+mod pool;
+mod residual;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use conv::{Filters, convolve};
+pub(crate) use norm::{Moments, batch_norm};
+pub(crate) use pool::max_pool;
+pub(crate) use residual::add_relu;
+
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+
+/// About what a thread works on at a time, bytes: it stays in the second cache.
+const PIECE_BYTES: usize = 512 << 10;
+
+/// Values of a contiguous f32 tensor on the CPU.
+fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(f(values(storage, layout)?)),
+        _ => bail!("a tensor on the CPU is wanted, found one on {:?}", tensor.device().location()),
+    }
+}
+
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let Some((begin, end)) = layout.contiguous_offsets() else { bail!("a contiguous tensor is wanted: {layout:?}") };
+    Ok(&storage.as_slice::<f32>()?[begin..end])
+}
+
+/// Images that one thread takes at a time, of so many values each: whatever the threads.
+fn images_at_once(values_per_image: usize) -> usize {
+    (PIECE_BYTES / (values_per_image * size_of::<f32>()).max(1)).max(1)
+}

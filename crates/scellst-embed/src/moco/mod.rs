@@ -1,0 +1,19 @@
+//! Encoders trained without labels: MoCo v3.
+
+mod checkpoint;
+mod config;
+mod net;
+mod optimiser;
+mod order;
+mod parameters;
+#[cfg(test)]
+mod tests;
+mod trainer;
+mod views;
+mod watch;
+
+pub use checkpoint::MocoOrigin;
+pub use config::{MocoConfig, Optimiser};
+pub use order::{MocoBatch, MocoSection};
+pub use trainer::{Moco, MocoStep};
+pub use views::ViewConfig;

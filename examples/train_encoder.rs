@@ -1,0 +1,200 @@
+//! An encoder of cells trained without labels.
+
+mod common;
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use scellst::embed::{MocoConfig, MocoStep, Optimiser, PixelNorm, ResNetDepth};
+use scellst::pipeline::{Cohort, Observer, PretrainOptions, SectionSource, parse_device, pretrain};
+
+/// Trains an encoder on the cells of slides without labels (MoCo v3), for `train --encoder`
+#[derive(Parser)]
+#[command(name = "train_encoder")]
+struct Args {
+    /// A folder in HEST layout
+    #[arg(long, value_name = "DIR")]
+    hest: Option<PathBuf>,
+    /// Sections of it to train on; no other is opened
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires = "hest")]
+    sections: Vec<String>,
+    /// A section described by a file; may be repeated
+    #[arg(long, value_name = "FILE.toml")]
+    section: Vec<PathBuf>,
+    /// Sections described together in one file
+    #[arg(long, value_name = "FILE.toml")]
+    cohort: Option<PathBuf>,
+    /// Sections that must not be among them; remembered in the encoder's file
+    #[arg(long, value_name = "D,E", value_delimiter = ',')]
+    held_out: Vec<String>,
+    /// resnet18, resnet34 or resnet50
+    #[arg(long, value_name = "NAME", default_value = "resnet18", value_parser = ResNetDepth::named)]
+    arch: ResNetDepth,
+    /// At most so many cells of each section
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    most_cells: Option<u64>,
+    /// Passes over all cells
+    #[arg(long, value_name = "N", default_value_t = 150)]
+    epochs: usize,
+    /// Cells of a step
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    batch: usize,
+    /// lars (as published: rate 0.6, decay 1e-6) or adamw (rate 1e-3, decay 0.05)
+    #[arg(long, value_name = "lars|adamw", default_value = "lars", value_parser = optimiser)]
+    optimiser: Optimiser,
+    /// Of 256 cells
+    #[arg(long)]
+    learning_rate: Option<f64>,
+    /// Of weights
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Epochs in which the rate rises (default: 10, at most a tenth of all)
+    #[arg(long)]
+    warm_up: Option<f64>,
+    /// What similarities are divided by
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f64,
+    /// How much of itself the momentum encoder keeps in a step; rises to 1
+    #[arg(long, default_value_t = 0.99)]
+    momentum: f64,
+    /// Pixels standardised as those of ImageNet, or by the training cells themselves
+    #[arg(long, value_name = "dataset|imagenet", default_value = "dataset")]
+    pixels: Pixels,
+    /// Keep the state of training in this file and go on from it after an interruption
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Steps between two checkpoints
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    save_every: u64,
+    /// Of weights, views and order
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// cpu, cuda:N or metal
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// The encoder; beside it the loss, as <out>.csv and <out>.png
+    #[arg(long, value_name = "enc.safetensors")]
+    out: PathBuf,
+    #[command(flatten)]
+    common: common::Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Pixels {
+    Dataset,
+    Imagenet,
+}
+
+fn optimiser(name: &str) -> Result<Optimiser, String> {
+    match name {
+        "lars" => Ok(Optimiser::Lars),
+        "adamw" => Ok(Optimiser::AdamW),
+        _ => Err("expected lars or adamw".into()),
+    }
+}
+
+fn config(args: &Args) -> MocoConfig {
+    let published = MocoConfig::published(args.arch);
+    let (rate, decay) = match args.optimiser {
+        Optimiser::Lars => (published.learning_rate, published.weight_decay),
+        Optimiser::AdamW => (1e-3, 0.05),
+    };
+    MocoConfig {
+        epochs: args.epochs,
+        batch: args.batch,
+        optimiser: args.optimiser,
+        learning_rate: args.learning_rate.unwrap_or(rate),
+        weight_decay: args.weight_decay.unwrap_or(decay),
+        warm_up_epochs: args.warm_up.unwrap_or((args.epochs as f64 / 10.0).min(published.warm_up_epochs)),
+        temperature: args.temperature,
+        momentum: args.momentum,
+        seed: args.seed,
+        ..published
+    }
+}
+
+fn sources(args: &Args) -> anyhow::Result<Vec<SectionSource>> {
+    let mut sources = Vec::new();
+    if let Some(folder) = &args.hest {
+        for id in &args.sections {
+            sources.push(SectionSource::hest(folder, id)?);
+        }
+    }
+    for file in &args.section {
+        sources.push(SectionSource::read(file)?);
+    }
+    if let Some(file) = &args.cohort {
+        sources.extend(Cohort::read(file)?.sections);
+    }
+    if sources.is_empty() {
+        anyhow::bail!("nothing to train on: give --hest DIR --sections A,B, --cohort FILE.toml or --section FILE.toml");
+    }
+    Ok(sources)
+}
+
+/// The mean loss of every epoch, or of every so many steps in a short training.
+fn curve(history: &[MocoStep]) -> Vec<(usize, f32, f32)> {
+    let epochs = history.last().map_or(0, |s| s.epoch as usize + 1);
+    let piece = if epochs >= 5 { history.len().div_ceil(epochs) } else { history.len().div_ceil(100) };
+    let mean = |steps: &[MocoStep]| (steps.iter().map(|s| s.loss).sum::<f64>() / steps.len() as f64) as f32;
+    history.chunks(piece.max(1)).enumerate().map(|(i, steps)| (i + 1, mean(steps), f32::NAN)).collect()
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    common::run(|| {
+        args.common.apply()?;
+        common::check_output(&args.out)?;
+        let device = parse_device(&args.device)?;
+        let sources = sources(&args)?;
+        let options = PretrainOptions {
+            most_cells: args.most_cells.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            pixels: (args.pixels == Pixels::Imagenet).then_some(PixelNorm::IMAGENET),
+            held_out: args.held_out.clone(),
+            checkpoint: args.checkpoint.clone(),
+            save_every: args.save_every,
+            ..PretrainOptions::default()
+        };
+        let console = common::Console::default();
+        let begin = Instant::now();
+        let (mut told, mut warned) = (Instant::now(), false);
+        let moco = pretrain(&sources, &config(&args), &options, &device, &console, |step| {
+            if told.elapsed().as_secs() >= 30 || step.step == 1 {
+                told = Instant::now();
+                console.note(&format!(
+                    "step {} epoch {:.2}: loss {:.4}, matched {:.3}, spread {:.3}, rank {:.1}",
+                    step.step, step.epoch, step.loss, step.matched, step.spread, step.rank
+                ));
+            }
+            if step.collapsed() && !warned {
+                warned = true;
+                console.note(&format!(
+                    "warning: at step {} all cells look alike to the encoder (spread {:.4}): it has collapsed; lower \
+                     --learning-rate or raise --batch",
+                    step.step, step.spread
+                ));
+            }
+            ControlFlow::Continue(())
+        })?;
+        console.finish();
+        moco.write_encoder(&args.out, &moco.origin(&args.held_out))?;
+        let mut table = Vec::new();
+        writeln!(table, "step,epoch,loss,matched,spread,rank,learning_rate")?;
+        for s in moco.history() {
+            let (epoch, loss) = (s.epoch, s.loss);
+            let (matched, spread, rank) = (s.matched, s.spread, s.rank);
+            writeln!(table, "{},{epoch},{loss},{matched},{spread},{rank},{}", s.step, s.learning_rate)?;
+        }
+        common::write_whole(&args.out.with_extension("csv"), &table)?;
+        let picture = scellst::report::loss_curve(&curve(moco.history()));
+        scellst::report::save_png(&picture, args.out.with_extension("png"))?;
+        let names: Vec<&str> = sources.iter().map(|s| s.id.0.as_str()).collect();
+        let (steps, seconds) = (moco.history().len(), begin.elapsed().as_secs_f64());
+        console.note(&format!("{}: {steps} steps on {} in {seconds:.0} s", args.out.display(), names.join(", ")));
+        Ok(())
+    })
+}
