@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use scellst::bags::{Held, Reach, SplitBy, SplitPlan};
-use scellst::cells::{StainMethod, StainTarget};
+use scellst::cells::{CropSpec, StainMethod, StainTarget};
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
@@ -87,6 +87,12 @@ struct Args {
     /// Bring the stain of every slide to that of the first section: macenko, vahadane or reinhard
     #[arg(long, value_name = "METHOD")]
     stain: Option<StainMethod>,
+    /// A second, coarser crop around each cell of this width, um, seen by the same encoder
+    #[arg(long, value_name = "112")]
+    coarse_crop: Option<f64>,
+    /// Pixels standardised as the encoder's weights want it (encoder), or by each slide's own cells (slide)
+    #[arg(long, value_name = "encoder|slide", default_value = "encoder")]
+    pixels: PixelScaling,
     /// Let each cell see its neighbourhood too: the mean features of all cells within these radii, um
     #[arg(long, value_name = "50,100,200")]
     context: Option<ContextSpec>,
@@ -118,6 +124,13 @@ enum FeatureScaling {
     None,
 }
 
+/// What pixels are standardised by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum PixelScaling {
+    Encoder,
+    Slide,
+}
+
 /// What is held out together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SplitKind {
@@ -137,20 +150,14 @@ impl SplitKind {
         }
     }
 
-    fn validation(
-        self,
-        share: f64,
-        seed: u64,
-        sections: &[PreparedSection],
-        context: Option<&ContextSpec>,
-    ) -> Validation {
+    fn validation(self, share: f64, seed: u64, sections: &[PreparedSection], reach_um: f64) -> Validation {
         let by = match self {
             Self::Random => return Validation::Random(share),
             Self::Patient => SplitBy::Patient,
             Self::Section => SplitBy::Section,
             Self::Block => {
                 let spot = sections.iter().map(|s| s.spots.reach_um()).fold(0.0, f64::max);
-                let reach = context.map_or(Reach::Spot, |c| Reach::CellContext(c.largest_um()));
+                let reach = if reach_um > 0.0 { Reach::CellContext(reach_um) } else { Reach::Spot };
                 let gap_um = reach.um(spot);
                 SplitBy::Block { side_um: 1000.0_f64.max(4.0 * gap_um), gap_um }
             }
@@ -211,8 +218,20 @@ fn main() -> ExitCode {
             _ => None,
         };
         let slide_scale = args.feature_scaling == FeatureScaling::Slide;
+        let crop = CropSpec::default();
+        let coarse = args.coarse_crop.map(|um| CropSpec::spanning(um, crop.centre_px));
+        let slide_pixels = args.pixels == PixelScaling::Slide;
         let context = args.context.clone();
-        let prepared_as = PrepareOptions { filter, stain, slide_scale, context, ..PrepareOptions::default() };
+        let prepared_as = PrepareOptions {
+            filter,
+            crop,
+            coarse,
+            slide_pixels,
+            stain,
+            slide_scale,
+            context,
+            ..PrepareOptions::default()
+        };
         let mut sections = Vec::new();
         for source in &sources {
             let section = prepare(load_section(source)?, &prepared_as, encoder.as_ref(), &console)
@@ -222,7 +241,7 @@ fn main() -> ExitCode {
             sections.push(section);
         }
         let validation = match args.validate_on.len() {
-            0 => args.split.validation(args.held, args.seed, &sections, args.context.as_ref()),
+            0 => args.split.validation(args.held, args.seed, &sections, prepared_as.reach_um()),
             n => Validation::LastSections(n),
         };
         let options = TrainOptions {

@@ -15,6 +15,17 @@ pub trait Encoder: Send + Sync {
     /// [`EmbedError::Crops`] for a shape that the encoder does not take; [`EmbedError::Device`] from a GPU.
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError>;
 
+    /// The same with other pixel statistics than those of its spec: a slide's own, as
+    /// [`PixelStats`](crate::PixelStats) gives them.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`]; [`EmbedError::Pixels`] for statistics that cannot be applied, and from an encoder that
+    /// takes pixels as they are.
+    fn embed_with(&self, _crops: ArrayView4<'_, u8>, pixels: PixelNorm) -> Result<Array2<f32>, EmbedError> {
+        let (encoder, problem) = (self.spec().name.clone(), "it takes pixels as they are");
+        Err(EmbedError::Pixels { encoder, pixels, problem })
+    }
+
     /// Number of features.
     fn dim(&self) -> usize {
         self.spec().dim
@@ -101,12 +112,10 @@ pub fn open_normalised(
     pixels: PixelNorm,
     device: &Device,
 ) -> Result<Box<dyn Encoder>, EmbedError> {
-    let wrong = |problem| EmbedError::Pixels { encoder: name.to_owned(), pixels, problem };
-    if !pixels.is_valid() {
-        return Err(wrong("means must be finite and deviations above zero"));
-    }
+    pixels.check(name)?;
     if name == Morphology::NAME {
-        return Err(wrong("it takes pixels as they are"));
+        let (encoder, problem) = (name.to_owned(), "it takes pixels as they are");
+        return Err(EmbedError::Pixels { encoder, pixels, problem });
     }
     open_as(name, weights, Some(pixels), device)
 }

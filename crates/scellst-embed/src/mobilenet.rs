@@ -102,7 +102,7 @@ impl MobileNetV1 {
     }
 
     /// Some crops on this thread.
-    fn forward(&self, crops: ArrayView4<'_, u8>, out: &mut [f32], w: &mut Workspace) {
+    fn forward(&self, crops: ArrayView4<'_, u8>, norm: PixelNorm, out: &mut [f32], w: &mut Workspace) {
         let (images, height, width, channels) = crops.dim();
         let crop = Shape { images: 1, height, width, channels, ld: channels };
         let shapes = self.shapes(crop);
@@ -118,7 +118,7 @@ impl MobileNetV1 {
                 let mut shape = Shape { images: count, ..from };
                 if p == 0 {
                     let pixels = w.pixels.resize(count * crop.span());
-                    self.spec.pixels.apply(crops.slice(ndarray::s![begin..begin + count, .., .., ..]), pixels);
+                    norm.apply(crops.slice(ndarray::s![begin..begin + count, .., .., ..]), pixels);
                     let crop = Shape { images: count, ..crop };
                     self.first.run((pixels, crop), x.resize(shape.span()), false, RELU6, &mut w.scratch);
                 } else {
@@ -158,14 +158,19 @@ impl MobileNetV1 {
 
 impl Encoder for MobileNetV1 {
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
+        self.embed_with(crops, self.spec.pixels)
+    }
+
+    fn embed_with(&self, crops: ArrayView4<'_, u8>, pixels: PixelNorm) -> Result<Array2<f32>, EmbedError> {
+        pixels.check(Self::NAME)?;
         check_crops(Self::NAME, &crops, 16)?;
         if let Some(net) = &self.device {
-            return net.embed(crops, self.spec.pixels).map_err(|e| device_error(Self::NAME, &net.device, &e));
+            return net.embed(crops, pixels).map_err(|e| device_error(Self::NAME, &net.device, &e));
         }
         let (_, height, width, channels) = crops.dim();
         let shapes = self.shapes(Shape { images: 1, height, width, channels, ld: channels });
         let most = (CHUNK_BYTES / (shapes[PARTS[0].end].span() * size_of::<f32>()).max(1)).clamp(1, MOST_CROPS);
-        Ok(batch::embed(crops, self.spec.dim, most, &self.pool, |crops, rows, w| self.forward(crops, rows, w)))
+        Ok(batch::embed(crops, self.spec.dim, most, &self.pool, |crops, rows, w| self.forward(crops, pixels, rows, w)))
     }
 
     fn spec(&self) -> &EncoderSpec {

@@ -1,6 +1,6 @@
 use ndarray::{ArrayView4, Axis};
 
-use crate::PixelNorm;
+use crate::{EmbedError, PixelNorm};
 
 /// Mean and deviation of many crops' pixels, added up block by block: of a data set for an encoder that was trained on
 /// it without labels, or of one slide. Sums are whole numbers, so that no order of blocks gives another result.
@@ -62,7 +62,17 @@ impl PixelStats {
 }
 
 impl PixelNorm {
-    /// Whether it can be applied: finite, deviations over zero.
+    /// # Errors
+    /// [`EmbedError::Pixels`] if it cannot be applied.
+    pub(crate) fn check(&self, encoder: &str) -> Result<(), EmbedError> {
+        if self.is_valid() {
+            return Ok(());
+        }
+        let problem = "means must be finite and deviations above zero";
+        Err(EmbedError::Pixels { encoder: encoder.to_owned(), pixels: *self, problem })
+    }
+
+    /// Finite, deviations over zero.
     pub(crate) fn is_valid(&self) -> bool {
         self.mean.iter().all(|m| m.is_finite()) && self.std.iter().all(|s| s.is_finite() && *s > 0.0)
     }

@@ -9,6 +9,7 @@ use scellst_model::{Ensemble, MilModel, ModelShape, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
+use crate::context::own_width;
 use crate::output::Output;
 use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
 
@@ -19,6 +20,8 @@ const VERSION: u32 = 1;
 const WITH_STAIN: u32 = 2;
 /// Of bundles with context, slides scaled, losses of counts or several members.
 const WITH_CONTEXT: u32 = 3;
+/// Of bundles with a second crop, or pixels standardised otherwise than the encoder's name says.
+const WITH_PIXELS: u32 = 4;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
 const ENCODER_WEIGHTS: &str = "encoder.safetensors";
@@ -67,6 +70,12 @@ pub struct Manifest {
     pub encoder: EncoderSpec,
     /// What they are seen in.
     pub crop: CropSpec,
+    /// A second, wider crop that they are seen in too; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coarse: Option<CropSpec>,
+    /// Whether pixels are standardised by each slide's own cells, in place of the encoder's statistics.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slide_pixels: bool,
     /// What the stain of every slide is brought to before that; absent if crops are as the slide is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stain: Option<StainTarget>,
@@ -161,13 +170,19 @@ fn weights_file(member: usize) -> String {
 
 impl Manifest {
     /// The two fields that say what a file is.
-    pub(crate) fn header(stain: bool, context: bool) -> (String, u32) {
-        let version = match (stain, context) {
-            (_, true) => WITH_CONTEXT,
-            (true, false) => WITH_STAIN,
-            (false, false) => VERSION,
+    pub(crate) fn header(stain: bool, context: bool, pixels: bool) -> (String, u32) {
+        let version = match (stain, context, pixels) {
+            (_, _, true) => WITH_PIXELS,
+            (_, true, _) => WITH_CONTEXT,
+            (true, false, _) => WITH_STAIN,
+            (false, false, _) => VERSION,
         };
         (FORMAT.to_owned(), version)
+    }
+
+    /// Features of a cell without its context.
+    pub fn own_width(&self) -> usize {
+        own_width(self.encoder.dim, self.coarse.as_ref())
     }
 
     fn check(&self, path: &Path) -> Result<(), PipelineError> {
@@ -191,8 +206,9 @@ impl Manifest {
         if self.shape.loss().of_counts() != self.typical_total.is_some() {
             return Err(wrong("losses of counts go with a typical total, others without".into()));
         }
-        let (net, dim) = (self.shape.input(), self.encoder.dim);
-        let given = self.context.as_ref().map_or(dim, |context| context.width(dim));
+        let net = self.shape.input();
+        let own = self.own_width();
+        let given = self.context.as_ref().map_or(own, |context| context.width(own));
         if net != given {
             let with = if self.context.is_some() { " with its context" } else { "" };
             let name = &self.encoder.name;
@@ -246,8 +262,11 @@ impl Bundle {
     pub fn open_encoder(&self, weights: Option<&Path>, device: &Device) -> Result<Box<dyn Encoder>, PipelineError> {
         let kept = self.folder.as_ref().map(|f| f.join(ENCODER_WEIGHTS)).filter(|p| p.is_file());
         let path = weights.map(Path::to_owned).or(kept);
-        let encoder = scellst_embed::open(&self.manifest.encoder.name, path.as_deref(), device)?;
         let wanted = &self.manifest.encoder;
+        let mut encoder = scellst_embed::open(&wanted.name, path.as_deref(), device)?;
+        if encoder.spec().pixels != wanted.pixels {
+            encoder = scellst_embed::open_normalised(&wanted.name, path.as_deref(), wanted.pixels, device)?;
+        }
         if let (Some(expected), Some(found)) = (&wanted.weights, &encoder.spec().weights)
             && expected.sha256 != found.sha256
         {
@@ -352,10 +371,10 @@ impl Bundle {
         }
         let head: Head =
             serde_json::from_slice(&bytes).map_err(|e| wrong(format!("no manifest of a model bundle: {e}")))?;
-        if head.format != FORMAT || !(VERSION..=WITH_CONTEXT).contains(&head.version) {
+        if head.format != FORMAT || !(VERSION..=WITH_PIXELS).contains(&head.version) {
             return Err(PipelineError::BundleVersion {
                 path: folder.to_owned(),
-                expected: format!("{FORMAT} {VERSION} to {WITH_CONTEXT}"),
+                expected: format!("{FORMAT} {VERSION} to {WITH_PIXELS}"),
                 found: format!("{} {}", head.format, head.version),
             });
         }
@@ -376,8 +395,8 @@ impl Bundle {
         let outliers = match there(CellOutliers::FILE) {
             Some(path) => {
                 let outliers = CellOutliers::read(&path)?;
-                if outliers.dim() != manifest.encoder.dim {
-                    let (found, expected) = (outliers.dim(), manifest.encoder.dim);
+                if outliers.dim() != manifest.own_width() {
+                    let (found, expected) = (outliers.dim(), manifest.own_width());
                     let problem = format!("made for {found} features, the encoder gives {expected}");
                     return Err(PipelineError::Description { path, problem });
                 }

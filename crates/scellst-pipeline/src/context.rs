@@ -5,13 +5,14 @@ use std::str::FromStr;
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use scellst_bags::Context;
-use scellst_cells::{CropSpec, Normaliser};
-use scellst_embed::Encoder;
+use scellst_cells::CropSpec;
+use scellst_embed::{Encoder, PixelNorm};
 use scellst_slide::Slide;
 use scellst_types::{Level0, Micron, MicronsPerPixel, Point};
 use serde::{Deserialize, Serialize};
 
-use crate::{Observer, PipelineError, SlideScale, embed_cells_normalised};
+use crate::features::{Pixels, embed_as, pixel_norm};
+use crate::{Observer, PipelineError, SlideScale};
 
 /// The neighbourhood that a cell is seen in: beside its own features those of all cells within some radii of it, itself
 /// among them.
@@ -103,13 +104,20 @@ impl fmt::Display for ContextSpec {
     }
 }
 
+/// Features of a cell without its context, if an encoder gives `dim` of a crop.
+pub(crate) fn own_width(dim: usize, coarse: Option<&CropSpec>) -> usize {
+    if coarse.is_some() { 2 * dim } else { dim }
+}
+
 /// The cells of a slide and all that their features depend on.
 pub(crate) struct SlideCells<'a> {
     pub(crate) slide: &'a Slide,
     /// Centres of all its cells, level-0 pixels.
     pub(crate) places: &'a [Point<Level0>],
     pub(crate) crop: &'a CropSpec,
-    pub(crate) stain: Option<&'a Normaliser>,
+    /// A wider crop, whose features are joined to the first's.
+    pub(crate) coarse: Option<&'a CropSpec>,
+    pub(crate) pixels: Pixels<'a>,
     pub(crate) encoder: &'a dyn Encoder,
     /// What the slide's features are standardised by, if they are.
     pub(crate) scale: Option<&'a SlideScale>,
@@ -122,7 +130,7 @@ const BLOCK: usize = 16_384;
 impl SlideCells<'_> {
     /// Features of these cells, in their order: `(cells, dim)`, with context as many as [`ContextSpec::width`] says.
     pub(crate) fn features(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
-        let dim = self.encoder.dim();
+        let dim = self.own();
         let mut all = Array2::zeros((cells.len(), self.context.map_or(dim, |context| context.width(dim))));
         observer.stage("embedding cells");
         self.for_each_block(cells, BLOCK, observer, |range, features| {
@@ -173,20 +181,46 @@ impl SlideCells<'_> {
         Ok(())
     }
 
+    /// Features of a cell without its context.
+    fn own(&self) -> usize {
+        own_width(self.encoder.dim(), self.coarse)
+    }
+
     fn embed(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         let places: Vec<_> = cells.iter().map(|&cell| self.places[cell as usize]).collect();
-        let mut features = embed_cells_normalised(self.slide, &places, self.crop, self.stain, self.encoder, observer)?;
+        let of = |crop: &CropSpec| embed_as(self.slide, &places, crop, self.pixels, self.encoder, observer);
+        let mut features = of(self.crop)?;
+        if let Some(coarse) = self.coarse {
+            // Of one number of rows: they can be joined.
+            features.append(Axis(1), of(coarse)?.view()).map_err(|e| PipelineError::Misuse(e.to_string()))?;
+            features = features.as_standard_layout().into_owned();
+        }
         if let Some(scale) = self.scale {
             scale.apply(&mut features);
         }
         Ok(features)
     }
 
+    /// Mean and deviation of the pixels of this slide's crops, from an even sample of its cells.
+    pub(crate) fn measure_pixels(&self, observer: &dyn Observer) -> Result<PixelNorm, PipelineError> {
+        observer.stage("measuring the slide's pixels");
+        let places: Vec<_> = self.sample().map(|cell| self.places[cell as usize]).collect();
+        let norm = pixel_norm(self.slide, &places, self.crop, self.pixels.stain)?;
+        norm.ok_or_else(|| {
+            let slide = self.slide.path().display();
+            PipelineError::Misuse(format!("all cells of {slide} are of one colour: is it a slide of tissue?"))
+        })
+    }
+
+    fn sample(&self) -> impl Iterator<Item = u32> + use<> {
+        let step = self.places.len().div_ceil(SlideScale::SAMPLE).max(1);
+        (0..self.places.len() as u32).step_by(step)
+    }
+
     /// What to standardise the features of this slide by, from an even sample of its cells.
     pub(crate) fn measure_scale(&self, observer: &dyn Observer) -> Result<SlideScale, PipelineError> {
         observer.stage("measuring the slide's features");
-        let step = self.places.len().div_ceil(SlideScale::SAMPLE).max(1);
-        let sample: Vec<u32> = (0..self.places.len() as u32).step_by(step).collect();
+        let sample: Vec<u32> = self.sample().collect();
         Ok(SlideScale::of(SlideCells { scale: None, ..*self }.embed(&sample, observer)?.view()))
     }
 
@@ -203,7 +237,7 @@ impl SlideCells<'_> {
         let around: Vec<u32> = needed.iter().flat_map(|tile| tiles.cells(tile)).copied().collect();
         let parts: Vec<ArrayView2<'_, f32>> =
             needed.iter().filter_map(|tile| kept.get(tile)).map(|p| p.view()).collect();
-        let dim = self.encoder.dim();
+        let dim = self.own();
         let features = match parts.is_empty() {
             true => Array2::zeros((0, dim)),
             false => ndarray::concatenate(Axis(0), &parts)
@@ -351,7 +385,8 @@ mod tests {
             slide: &slide,
             places: &places,
             crop: &crop,
-            stain: None,
+            coarse: None,
+            pixels: Pixels::default(),
             encoder: &encoder,
             scale: None,
             context: Some(&context),

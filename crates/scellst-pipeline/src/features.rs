@@ -1,6 +1,6 @@
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Array4, Axis};
 use scellst_cells::{CropSpec, CropStream, Normaliser};
-use scellst_embed::Encoder;
+use scellst_embed::{Encoder, PixelNorm, PixelStats};
 use scellst_slide::Slide;
 use scellst_types::{Level0, Point};
 
@@ -35,15 +35,61 @@ pub fn embed_cells_normalised(
     encoder: &dyn Encoder,
     observer: &dyn Observer,
 ) -> Result<Array2<f32>, PipelineError> {
+    let seen = Pixels { stain, norm: None };
+    embed_as(slide, places, crop, seen, encoder, observer)
+}
+
+/// What is done to crops before an encoder gets them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pixels<'a> {
+    /// Their stain, first.
+    pub(crate) stain: Option<&'a Normaliser>,
+    /// In place of the encoder's own statistics.
+    pub(crate) norm: Option<PixelNorm>,
+}
+
+impl Pixels<'_> {
+    fn restain(&self, crops: &mut Array4<u8>) {
+        if let Some((stain, pixels)) = self.stain.zip(crops.as_slice_mut()) {
+            stain.apply(pixels);
+        }
+    }
+}
+
+/// Mean and deviation of the pixels of these crops, or nothing if they are of one colour.
+pub(crate) fn pixel_norm(
+    slide: &Slide,
+    places: &[Point<Level0>],
+    crop: &CropSpec,
+    stain: Option<&Normaliser>,
+) -> Result<Option<PixelNorm>, PipelineError> {
+    let (mut stats, pixels) = (PixelStats::default(), Pixels { stain, norm: None });
+    for block in CropStream::new(slide, places, crop)? {
+        let mut block = block?;
+        pixels.restain(&mut block.crops);
+        stats.add(block.crops.view());
+    }
+    Ok(stats.norm())
+}
+
+pub(crate) fn embed_as(
+    slide: &Slide,
+    places: &[Point<Level0>],
+    crop: &CropSpec,
+    pixels: Pixels<'_>,
+    encoder: &dyn Encoder,
+    observer: &dyn Observer,
+) -> Result<Array2<f32>, PipelineError> {
     observer.stage("embedding cells");
     let mut features = Array2::zeros((places.len(), encoder.dim()));
     let mut done = 0u64;
     for block in CropStream::new(slide, places, crop)? {
         let mut block = block?;
-        if let Some((stain, pixels)) = stain.zip(block.crops.as_slice_mut()) {
-            stain.apply(pixels);
-        }
-        let rows = encoder.embed(block.crops.view())?;
+        pixels.restain(&mut block.crops);
+        let rows = match pixels.norm {
+            Some(norm) => encoder.embed_with(block.crops.view(), norm)?,
+            None => encoder.embed(block.crops.view())?,
+        };
         for (cell, row) in block.cells.iter().zip(rows.axis_iter(Axis(0))) {
             features.row_mut(cell.get()).assign(&row);
         }
@@ -55,7 +101,6 @@ pub fn embed_cells_normalised(
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array4;
     use scellst_cells::{StainMethod, StainTarget, crops};
     use scellst_embed::Morphology;
     use scellst_slide::{OpenOptions, RgbImage};

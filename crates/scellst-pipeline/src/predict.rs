@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayView2};
 use scellst_cells::{Cells, Normaliser};
-use scellst_embed::Encoder;
+use scellst_embed::{Encoder, PixelNorm};
 use scellst_slide::Slide;
 
 use crate::context::SlideCells;
+use crate::features::Pixels;
 use crate::prepare::find_cells;
 use crate::{Bundle, Observer, PipelineError, SlideScale};
 
@@ -28,7 +29,9 @@ pub struct Predicted<'a> {
     cells: Cells,
     /// Where the model was trained on normalised crops.
     stain: Option<Normaliser>,
-    /// Where features are standardised a slide at a time.
+    /// Where pixels are standardised a slide at a time.
+    norm: Option<PixelNorm>,
+    /// Where features are.
     scale: Option<SlideScale>,
 }
 
@@ -49,7 +52,10 @@ pub fn predict<'a>(
     let cells = find_cells(slide, cells, &bundle.manifest().detect, observer)?;
     observer.note(&format!("{} cells", cells.len()));
     let stain = bundle.manifest().stain.as_ref().map(|target| target.normaliser(slide)).transpose()?;
-    let mut predicted = Predicted { bundle, slide, encoder, cells, stain, scale: None };
+    let mut predicted = Predicted { bundle, slide, encoder, cells, stain, norm: None, scale: None };
+    if bundle.manifest().slide_pixels {
+        predicted.norm = Some(predicted.seen().measure_pixels(observer)?);
+    }
     if bundle.manifest().slide_scale {
         predicted.scale = Some(predicted.seen().measure_scale(observer)?);
     }
@@ -83,7 +89,8 @@ impl Predicted<'_> {
             slide: self.slide,
             places: self.cells.centroids(),
             crop: &manifest.crop,
-            stain: self.stain.as_ref(),
+            coarse: manifest.coarse.as_ref(),
+            pixels: Pixels { stain: self.stain.as_ref(), norm: self.norm },
             encoder: self.encoder.as_ref(),
             scale: self.scale.as_ref(),
             context: manifest.context.as_ref(),
@@ -171,6 +178,7 @@ impl Predicted<'_> {
                 "encoder": manifest.encoder.name,
                 "encoder_sha256": manifest.encoder.weights.as_ref().map(|w| w.sha256.clone()),
                 "context_radii_um": manifest.context.as_ref().map(|c| c.radii_um().to_vec()),
+                "coarse_crop_um": manifest.coarse.as_ref().map(|c| c.mpp * f64::from(c.centre_px)),
                 "stain": manifest.stain.as_ref().map(|s| s.method().to_string()),
                 "training_sections": training.sections.iter().map(|s| s.id.0.clone()).collect::<Vec<_>>(),
                 "loss": training.loss,

@@ -3,12 +3,13 @@ use std::path::PathBuf;
 use ndarray::Array2;
 use scellst_bags::{Bags, Qc, SpotAreas, assign_to};
 use scellst_cells::{Cells, CropSpec, DetectConfig, ImportOptions, StainTarget, detect, read_cells};
-use scellst_embed::Encoder;
+use scellst_embed::{Encoder, Morphology};
 use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
 use scellst_types::{Level0, Micron, MicronsPerPixel, Point, SectionId, SpotShape};
 
-use crate::context::SlideCells;
+use crate::context::{SlideCells, own_width};
+use crate::features::Pixels;
 use crate::{ContextSpec, Observer, PipelineError, SlideScale};
 
 /// A section in memory: its slide is open, its counts are read.
@@ -38,12 +39,38 @@ pub struct PrepareOptions {
     pub detect: DetectConfig,
     /// The crops that are embedded.
     pub crop: CropSpec,
+    /// A second crop around each cell, wider and coarser, seen by the same encoder: its features stand behind those of
+    /// the first.
+    pub coarse: Option<CropSpec>,
+    /// Whether pixels are standardised by each slide's own cells, in place of the encoder's statistics.
+    pub slide_pixels: bool,
     /// What the stain of every slide is brought to before crops are embedded; `None`: crops are as the slide is.
     pub stain: Option<StainTarget>,
     /// Whether the features of each slide are standardised over its own cells, see [`SlideScale`].
     pub slide_scale: bool,
     /// The neighbourhood that a cell is seen in; `None`: a cell alone.
     pub context: Option<ContextSpec>,
+}
+
+impl PrepareOptions {
+    /// Features of a cell without its context, if the encoder gives `dim` of a crop.
+    pub fn own_width(&self, dim: usize) -> usize {
+        own_width(dim, self.coarse.as_ref())
+    }
+
+    /// How far a cell sees beyond its own crop, um: its context's largest radius, to the corner of a wider crop.
+    pub fn reach_um(&self) -> f64 {
+        let corner = |crop: &CropSpec| crop.mpp * f64::from(crop.centre_px) * std::f64::consts::FRAC_1_SQRT_2;
+        let coarse = self.coarse.as_ref().map_or(0.0, corner);
+        // A cell in the context sees as far again.
+        self.context.as_ref().map_or(0.0, ContextSpec::largest_um) + coarse
+    }
+
+    /// All features of a cell.
+    pub fn width(&self, dim: usize) -> usize {
+        let own = self.own_width(dim);
+        self.context.as_ref().map_or(own, |context| context.width(own))
+    }
 }
 
 /// A section ready for training.
@@ -136,6 +163,13 @@ pub fn prepare(
     encoder: &dyn Encoder,
     observer: &dyn Observer,
 ) -> Result<PreparedSection, PipelineError> {
+    if options.coarse.is_some() && encoder.spec().name == Morphology::NAME {
+        return Err(PipelineError::Misuse(format!(
+            "{} measures the nucleus in the middle of a crop, a coarse crop shows none: leave it out or take an encoder \
+             with weights",
+            Morphology::NAME
+        )));
+    }
     let mpp = section.slide.require_mpp()?;
     let filtered = options.filter.apply(&section.expression)?;
     let spots = section.spots.select(&filtered.observations)?;
@@ -150,11 +184,15 @@ pub fn prepare(
         slide: &section.slide,
         places: cells.centroids(),
         crop: &options.crop,
-        stain: stain.as_ref(),
+        coarse: options.coarse.as_ref(),
+        pixels: Pixels { stain: stain.as_ref(), norm: None },
         encoder,
         scale: None,
         context: options.context.as_ref(),
     };
+    if options.slide_pixels {
+        seen.pixels.norm = Some(seen.measure_pixels(observer)?);
+    }
     let scale = options.slide_scale.then(|| seen.measure_scale(observer)).transpose()?;
     seen.scale = scale.as_ref();
     let features = seen.features(bags.cells(), observer)?;

@@ -38,6 +38,11 @@ impl Default for CropSpec {
 }
 
 impl CropSpec {
+    /// A crop of `side_um` and `px` pixels a side, all of it delivered.
+    pub fn spanning(side_um: f64, px: u32) -> Self {
+        Self { size_px: px, centre_px: px, mpp: side_um / f64::from(px), border: Border::default() }
+    }
+
     /// The same, but all of the crop is delivered.
     pub fn full(&self) -> Self {
         Self { centre_px: self.size_px, ..self.clone() }

@@ -136,10 +136,7 @@ impl Moco {
         device: &Device,
     ) -> Result<Self, EmbedError> {
         config.check()?;
-        if !pixels.is_valid() {
-            let problem = "means must be finite and deviations above zero";
-            return Err(EmbedError::Pixels { encoder: config.depth.name().into(), pixels, problem });
-        }
+        pixels.check(config.depth.name())?;
         if !sections.iter().any(|s| s.crops >= config.batch) {
             let most = sections.iter().map(|s| s.crops).max().unwrap_or(0);
             return Err(EmbedError::Config {

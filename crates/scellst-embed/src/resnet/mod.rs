@@ -182,14 +182,19 @@ impl ResNet {
 
 impl Encoder for ResNet {
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
+        self.embed_with(crops, self.spec.pixels)
+    }
+
+    fn embed_with(&self, crops: ArrayView4<'_, u8>, pixels: PixelNorm) -> Result<Array2<f32>, EmbedError> {
+        pixels.check(self.depth.name())?;
         check_crops(self.depth.name(), &crops, 16)?;
         if let Some(net) = &self.device {
-            return net.embed(crops, self.spec.pixels).map_err(|e| device_error(self.depth.name(), &net.device, &e));
+            return net.embed(crops, pixels).map_err(|e| device_error(self.depth.name(), &net.device, &e));
         }
         let (_, height, width, _) = crops.dim();
         let most = self.net.crops_at_once(height, width);
         Ok(batch::embed(crops, self.spec.dim, most, &self.pool, |crops, rows, workspace| {
-            self.net.forward(crops, self.spec.pixels, rows, workspace);
+            self.net.forward(crops, pixels, rows, workspace);
         }))
     }
 

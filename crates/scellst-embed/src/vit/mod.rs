@@ -102,16 +102,21 @@ impl Vit {
 
 impl Encoder for Vit {
     fn embed(&self, crops: ArrayView4<'_, u8>) -> Result<Array2<f32>, EmbedError> {
+        self.embed_with(crops, self.spec.pixels)
+    }
+
+    fn embed_with(&self, crops: ArrayView4<'_, u8>, pixels: PixelNorm) -> Result<Array2<f32>, EmbedError> {
+        pixels.check(Self::NAME)?;
         let size = self.check(&crops)?;
         if let Some(net) = &self.device {
             return net
-                .embed(&self.net, crops, size, self.spec.pixels, self.options)
+                .embed(&self.net, crops, size, pixels, self.options)
                 .map_err(|e| device_error(Self::NAME, &net.device, &e));
         }
         let places = self.net.positions_for(size.0 / self.net.patch, size.1 / self.net.patch);
         let most = self.net.crops_at_once(size);
         Ok(batch::embed(crops, self.spec.dim, most, &self.pool, |crops, rows, workspace| {
-            self.net.forward(crops, size, &places, (self.spec.pixels, self.options), rows, workspace);
+            self.net.forward(crops, size, &places, (pixels, self.options), rows, workspace);
         }))
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use candle_core::Device;
 use ndarray::{Array2, Axis};
 use scellst_bags::{Split, SplitPlan};
-use scellst_embed::Encoder;
+use scellst_embed::{Encoder, PixelNorm};
 use scellst_expr::{
     Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
 };
@@ -139,7 +139,7 @@ pub fn train(
         leakage.require_clean()?;
     }
 
-    let width = prepared.context.as_ref().map_or(encoder.dim(), |context| context.width(encoder.dim()));
+    let width = prepared.width(encoder.dim());
     let shape = ModelShape::published(width, genes.len())?.with_loss(loss);
     let input = match options.standardise {
         true => InputScale::standardising(data.subset(&split.train).features()),
@@ -148,7 +148,7 @@ pub fn train(
     let (models, trainings) = fit(&shape, &input, &data, &split, options, device, observer)?;
 
     observer.stage("baselines and uncertainty");
-    let dim = encoder.dim();
+    let dim = prepared.own_width(encoder.dim());
     let (means, measured) = (data.bag_means(), stacked(&log_labels)?);
     let [seen, held] = [&split.train, &split.validation]
         .map(|bags| weigh::Spots { features: means.select(Axis(0), bags), measured: measured.select(Axis(0), bags) });
@@ -158,7 +158,9 @@ pub fn train(
     let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
     let intervals = weigh::intervals(predicted.view(), held.measured.view(), &genes, &of, options.validation)?;
     let newer = prepared.context.is_some() || prepared.slide_scale || loss.of_counts() || options.members > 1;
-    let (format, version) = Manifest::header(prepared.stain.is_some(), newer);
+    let usual = [PixelNorm::IMAGENET, PixelNorm::SYMMETRIC, PixelNorm::UNIT].contains(&encoder.spec().pixels);
+    let pixels = prepared.coarse.is_some() || prepared.slide_pixels || !usual;
+    let (format, version) = Manifest::header(prepared.stain.is_some(), newer, pixels);
     let training = &trainings[0];
     let manifest = Manifest {
         format,
@@ -167,6 +169,8 @@ pub fn train(
         genes,
         encoder: encoder.spec().clone(),
         crop: prepared.crop.clone(),
+        coarse: prepared.coarse.clone(),
+        slide_pixels: prepared.slide_pixels,
         stain: prepared.stain.clone(),
         slide_scale: prepared.slide_scale,
         context: prepared.context.clone(),

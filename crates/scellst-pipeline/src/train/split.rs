@@ -41,7 +41,10 @@ pub(super) fn leakage(
     encoder: &dyn Encoder,
     validation: Validation,
 ) -> Result<LeakageReport, PipelineError> {
-    let reach = prepared.context.as_ref().map_or(Reach::Spot, |context| Reach::CellContext(context.largest_um()));
+    let reach = match prepared.reach_um() {
+        0.0 => Reach::Spot,
+        um => Reach::CellContext(um),
+    };
     let encoder = seen_by(encoder.spec().weights.as_ref());
     // Spots at random or in blocks are of the same patients by intent.
     let patients_apart = match validation {
