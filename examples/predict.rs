@@ -29,6 +29,10 @@ struct Args {
     /// The encoder's weights, where the bundle has none
     #[arg(long, value_name = "F.safetensors")]
     weights: Option<PathBuf>,
+    /// Features of the cells, for a model that was trained with --embeddings; without --cells the cells are where the file
+    /// says
+    #[arg(long, value_name = "F.h5|F.npy|F.safetensors", conflicts_with = "weights")]
+    embeddings: Option<PathBuf>,
     /// cpu, cuda:N or metal
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -52,7 +56,8 @@ fn main() -> ExitCode {
         let console = common::Console::default();
         let bundle = Bundle::load(&args.model, &parse_device(&args.device)?)?;
         let slide = common::open_slide(&args.slide, args.mpp)?;
-        let options = PredictOptions { encoder_weights: args.weights.clone() };
+        let (encoder_weights, embeddings) = (args.weights.clone(), args.embeddings.clone());
+        let options = PredictOptions { encoder_weights, embeddings };
         let predicted = predict(&bundle, &slide, args.cells.as_deref(), &options, &console)?;
         predicted.write_h5ad(&args.out, &console)?;
         if let Some(path) = &args.geojson {

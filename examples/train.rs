@@ -2,18 +2,20 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::Parser;
 use scellst::bags::{Held, Reach, SplitBy, SplitPlan};
 use scellst::cells::{CropSpec, StainMethod, StainTarget};
+use scellst::embed::Encoder;
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
-    Cohort, ContextSpec, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions, Validation,
-    load_section, parse_device, prepare, train,
+    Cohort, ContextSpec, Elsewhere, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions,
+    Validation, load_section, parse_device, prepare, train,
 };
 
 /// Trains a model from slides and their spots, and writes it as a bundle
@@ -53,6 +55,9 @@ struct Args {
     /// morphology, mobilenet-v1, resnet18, resnet34, resnet50 or vit (vit:heads=N,px=N,pool=class|mean|class+mean)
     #[arg(long, value_name = "NAME", default_value = "morphology")]
     encoder: String,
+    /// Features that another program made, in place of an encoder: <section>.h5, .npy or .safetensors in this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["encoder", "weights", "coarse_crop", "stain"])]
+    embeddings: Option<PathBuf>,
     /// The encoder's weights
     #[arg(long, value_name = "F.safetensors|F.pth")]
     weights: Option<PathBuf>,
@@ -166,6 +171,15 @@ impl SplitKind {
     }
 }
 
+/// The file of a section's features.
+fn features_of(folder: &Path, id: &str) -> anyhow::Result<PathBuf> {
+    let names = ["h5", "npy", "safetensors"].map(|e| folder.join(format!("{id}.{e}")));
+    let found = names.iter().find(|path| path.is_file()).cloned();
+    found.with_context(|| {
+        format!("no features of section {id}: looked for {}", names.map(|n| n.display().to_string()).join(", "))
+    })
+}
+
 /// The sections that validate, behind those that train.
 fn put_last(sources: &mut Vec<SectionSource>, args: &Args) -> anyhow::Result<()> {
     for id in &args.validate_on {
@@ -187,7 +201,6 @@ fn main() -> ExitCode {
     common::run(|| {
         args.common.apply()?;
         let device = parse_device(&args.device)?;
-        let encoder = scellst::embed::open(&args.encoder, args.weights.as_deref(), &device)?;
         let mut sources = Vec::new();
         if let Some(folder) = &args.hest {
             if args.sections.is_empty() && args.cohort.is_none() && args.section.is_empty() {
@@ -209,6 +222,18 @@ fn main() -> ExitCode {
             );
         }
         put_last(&mut sources, &args)?;
+        if let Some(folder) = &args.embeddings {
+            for source in &mut sources {
+                source.embeddings = Some(features_of(folder, &source.id.0)?);
+            }
+        }
+        let encoder: Box<dyn Encoder> = match sources.iter().filter_map(|s| s.embeddings.as_deref()).next() {
+            None => scellst::embed::open(&args.encoder, args.weights.as_deref(), &device)?,
+            Some(_) if sources.iter().any(|s| s.embeddings.is_none()) => {
+                anyhow::bail!("some sections have features made elsewhere and some have not: give them for all or none")
+            }
+            Some(first) => Box::new(Elsewhere::of_file(first)?),
+        };
 
         let console = common::Console::default();
         let begin = Instant::now();

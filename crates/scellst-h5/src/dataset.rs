@@ -221,6 +221,19 @@ impl DatasetReader {
         self.dataset.read_slice_2d::<T, _>((range, 0..columns)).map_err(|e| self.fail(e))
     }
 
+    /// A whole matrix, with or without a first or middle dimension of one.
+    pub(crate) fn table<T: H5Type + Copy>(&self) -> Result<Array2<T>, H5Error> {
+        let (rows, columns) = match self.shape[..] {
+            [rows, _] => return self.rows(0..rows),
+            [1, rows, columns] | [rows, 1, columns] => (rows, columns),
+            _ => return Err(self.broken(format!("rows of features were expected, found shape {:?}", self.shape))),
+        };
+        self.require_numeric()?;
+        self.check_bytes(rows.saturating_mul(columns), size_of::<T>())?;
+        let values = self.dataset.read_raw::<T>().map_err(|e| self.fail(e))?;
+        Array2::from_shape_vec((rows, columns), values).map_err(|e| self.fail(e))
+    }
+
     /// All texts, one dimension.
     pub(crate) fn texts(&self) -> Result<Vec<String>, H5Error> {
         let n = self.len()?;

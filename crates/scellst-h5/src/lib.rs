@@ -6,6 +6,7 @@
 //!   all of it or some rows and genes.
 //! * [`read_matrix`], [`MatrixReader`]: predictions and truths, dense, whole or by blocks of rows.
 //! * [`PredictionWriter`]: predictions, row by row, memory flat in the number of cells.
+//! * [`read_embeddings`]: features that HEST-Benchmark, TRIDENT or sCellST made.
 //! * [`CropsWriter`]: pictures of cells in the layout of HEST's and sCellST's patches.
 //! * [`write_section`]: a section in the HEST layout.
 //!
@@ -54,6 +55,7 @@ mod counts;
 mod crops;
 mod dataset;
 mod elements;
+mod embeddings;
 mod error;
 mod frame;
 mod legacy;
@@ -76,6 +78,7 @@ mod write_spatial;
 pub use columns::{Column, Compression};
 pub use counts::{CountsFormat, CountsOptions, SpatialCounts, SpotSize, read_counts, read_counts_with};
 pub use crops::{CropsHeader, CropsWriter, cell_label};
+pub use embeddings::{Embeddings, read_embeddings};
 pub use error::H5Error;
 pub use frame::Columns;
 pub use limits::ReadLimits;

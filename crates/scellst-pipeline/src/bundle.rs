@@ -10,6 +10,7 @@ use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
 use crate::context::own_width;
+use crate::elsewhere::Elsewhere;
 use crate::output::Output;
 use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
 
@@ -263,6 +264,9 @@ impl Bundle {
         let kept = self.folder.as_ref().map(|f| f.join(ENCODER_WEIGHTS)).filter(|p| p.is_file());
         let path = weights.map(Path::to_owned).or(kept);
         let wanted = &self.manifest.encoder;
+        if wanted.name == Elsewhere::NAME {
+            return Ok(Box::new(Elsewhere::new(wanted.dim)));
+        }
         let mut encoder = scellst_embed::open(&wanted.name, path.as_deref(), device)?;
         if encoder.spec().pixels != wanted.pixels {
             encoder = scellst_embed::open_normalised(&wanted.name, path.as_deref(), wanted.pixels, device)?;

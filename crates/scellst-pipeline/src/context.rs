@@ -119,6 +119,8 @@ pub(crate) struct SlideCells<'a> {
     pub(crate) coarse: Option<&'a CropSpec>,
     pub(crate) pixels: Pixels<'a>,
     pub(crate) encoder: &'a dyn Encoder,
+    /// Features of all cells that another program made.
+    pub(crate) made: Option<&'a Array2<f32>>,
     /// What the slide's features are standardised by, if they are.
     pub(crate) scale: Option<&'a SlideScale>,
     pub(crate) context: Option<&'a ContextSpec>,
@@ -187,6 +189,14 @@ impl SlideCells<'_> {
     }
 
     fn embed(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
+        if let Some(made) = self.made {
+            let rows: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
+            let mut features = made.select(Axis(0), &rows);
+            if let Some(scale) = self.scale {
+                scale.apply(&mut features);
+            }
+            return Ok(features);
+        }
         let places: Vec<_> = cells.iter().map(|&cell| self.places[cell as usize]).collect();
         let of = |crop: &CropSpec| embed_as(self.slide, &places, crop, self.pixels, self.encoder, observer);
         let mut features = of(self.crop)?;
@@ -388,6 +398,7 @@ mod tests {
             coarse: None,
             pixels: Pixels::default(),
             encoder: &encoder,
+            made: None,
             scale: None,
             context: Some(&context),
         };

@@ -30,6 +30,7 @@ mod bundle;
 mod cohort;
 mod context;
 mod device;
+mod elsewhere;
 mod error;
 #[cfg(feature = "h5ad")]
 mod evaluate;
@@ -54,6 +55,7 @@ pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
 pub use cohort::Cohort;
 pub use context::ContextSpec;
 pub use device::parse_device;
+pub use elsewhere::{Elsewhere, read_features};
 pub use error::PipelineError;
 #[cfg(feature = "h5ad")]
 pub use evaluate::{EvaluateOptions, Evaluation, Pooling, evaluate};

@@ -75,6 +75,7 @@ fn load(source: &SectionSource) -> Result<LoadedSection, PipelineError> {
         expression: counts.expression,
         spots,
         cells: source.cells.clone(),
+        embeddings: source.embeddings.clone(),
     })
 }
 

@@ -7,6 +7,7 @@ use scellst_embed::{Encoder, PixelNorm};
 use scellst_slide::Slide;
 
 use crate::context::SlideCells;
+use crate::elsewhere::{Elsewhere, cells_with_rows};
 use crate::features::Pixels;
 use crate::prepare::find_cells;
 use crate::{Bundle, Observer, PipelineError, SlideScale};
@@ -19,6 +20,9 @@ const BLOCK: usize = 16_384;
 pub struct PredictOptions {
     /// The encoder's weights, where they are not in the bundle.
     pub encoder_weights: Option<PathBuf>,
+    /// Features of the cells, for a model that was trained on features made elsewhere: as
+    /// [`SectionSource::embeddings`](crate::SectionSource::embeddings).
+    pub embeddings: Option<PathBuf>,
 }
 
 /// A slide whose cells are found, to be predicted as they are asked for.
@@ -27,6 +31,8 @@ pub struct Predicted<'a> {
     slide: &'a Slide,
     encoder: Box<dyn Encoder>,
     cells: Cells,
+    /// Their features, where the model takes those of another program.
+    made: Option<Array2<f32>>,
     /// Where the model was trained on normalised crops.
     stain: Option<Normaliser>,
     /// Where pixels are standardised a slide at a time.
@@ -49,10 +55,30 @@ pub fn predict<'a>(
 ) -> Result<Predicted<'a>, PipelineError> {
     slide.require_mpp()?;
     let encoder = bundle.open_encoder(options.encoder_weights.as_deref(), bundle.models().members()[0].device())?;
-    let cells = find_cells(slide, cells, &bundle.manifest().detect, observer)?;
+    let found = |file| find_cells(slide, file, &bundle.manifest().detect, observer);
+    let elsewhere = encoder.spec().name == Elsewhere::NAME;
+    let (cells, made) = match &options.embeddings {
+        Some(path) if elsewhere => {
+            let cells = cells.map(|file| found(Some(file))).transpose()?;
+            let (cells, rows) = cells_with_rows(path, cells, encoder.dim(), slide.require_mpp()?)?;
+            (cells, Some(rows))
+        }
+        Some(path) => {
+            return Err(PipelineError::Misuse(format!(
+                "{}: the model makes features by itself ({})",
+                path.display(),
+                encoder.spec().name
+            )));
+        }
+        None if elsewhere => {
+            let problem = "the model takes features made elsewhere: give those of this slide (--embeddings FILE)";
+            return Err(PipelineError::Misuse(problem.into()));
+        }
+        None => (found(cells)?, None),
+    };
     observer.note(&format!("{} cells", cells.len()));
     let stain = bundle.manifest().stain.as_ref().map(|target| target.normaliser(slide)).transpose()?;
-    let mut predicted = Predicted { bundle, slide, encoder, cells, stain, norm: None, scale: None };
+    let mut predicted = Predicted { bundle, slide, encoder, cells, made, stain, norm: None, scale: None };
     if bundle.manifest().slide_pixels {
         predicted.norm = Some(predicted.seen().measure_pixels(observer)?);
     }
@@ -92,6 +118,7 @@ impl Predicted<'_> {
             coarse: manifest.coarse.as_ref(),
             pixels: Pixels { stain: self.stain.as_ref(), norm: self.norm },
             encoder: self.encoder.as_ref(),
+            made: self.made.as_ref(),
             scale: self.scale.as_ref(),
             context: manifest.context.as_ref(),
         }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 use scellst_bags::{Bags, Qc, SpotAreas, assign_to};
@@ -9,6 +9,7 @@ use scellst_slide::Slide;
 use scellst_types::{Level0, Micron, MicronsPerPixel, Point, SectionId, SpotShape};
 
 use crate::context::{SlideCells, own_width};
+use crate::elsewhere::cells_with_rows;
 use crate::features::Pixels;
 use crate::{ContextSpec, Observer, PipelineError, SlideScale};
 
@@ -28,6 +29,8 @@ pub struct LoadedSection {
     pub spots: Spots,
     /// A file of cells to use in place of detecting.
     pub cells: Option<PathBuf>,
+    /// A file of features to use in place of embedding.
+    pub embeddings: Option<PathBuf>,
 }
 
 /// How cells are found and seen.
@@ -173,7 +176,18 @@ pub fn prepare(
     let mpp = section.slide.require_mpp()?;
     let filtered = options.filter.apply(&section.expression)?;
     let spots = section.spots.select(&filtered.observations)?;
-    let cells = find_cells(&section.slide, section.cells.as_deref(), &options.detect, observer)?;
+    let found = |file: Option<&Path>| find_cells(&section.slide, file, &options.detect, observer);
+    let (cells, made) = match &section.embeddings {
+        None => (found(section.cells.as_deref())?, None),
+        Some(_) if options.coarse.is_some() || options.slide_pixels => {
+            return Err(PipelineError::Misuse("features made elsewhere have no crops and no pixels to choose".into()));
+        }
+        Some(path) => {
+            let cells = section.cells.as_deref().map(|file| found(Some(file))).transpose()?;
+            let (cells, rows) = cells_with_rows(path, cells, encoder.dim(), mpp)?;
+            (cells, Some(rows))
+        }
+    };
     let um = |points: &[Point<Level0>]| points.iter().map(|&p| mpp.to_micron(p)).collect::<Vec<_>>();
     let centres = um(spots.centres());
     let areas = spot_areas(&centres, spots.shape(), spots.diameter_um(), spots.turn())?;
@@ -187,6 +201,7 @@ pub fn prepare(
         coarse: options.coarse.as_ref(),
         pixels: Pixels { stain: stain.as_ref(), norm: None },
         encoder,
+        made: made.as_ref(),
         scale: None,
         context: options.context.as_ref(),
     };
@@ -231,7 +246,7 @@ pub(crate) fn spot_areas(
 /// The cells of a file, else those that the detector finds.
 pub(crate) fn find_cells(
     slide: &Slide,
-    file: Option<&std::path::Path>,
+    file: Option<&Path>,
     config: &DetectConfig,
     observer: &dyn Observer,
 ) -> Result<Cells, PipelineError> {

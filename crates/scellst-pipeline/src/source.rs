@@ -55,6 +55,10 @@ pub struct SectionSource {
     /// Cells that somebody has already, in any format that `scellst_cells::read_cells` knows.
     #[serde(default)]
     pub cells: Option<PathBuf>,
+    /// Features that somebody has already, one row a cell: `.npy`, safetensors, or the `.h5` of HEST-Benchmark, TRIDENT or
+    /// sCellST. Without `cells` the cells are where the table says that its rows are.
+    #[serde(default)]
+    pub embeddings: Option<PathBuf>,
     /// Whose tissue it is.
     #[serde(default)]
     pub patient: Option<String>,
@@ -103,6 +107,7 @@ impl SectionSource {
             spot_shape: None,
             spot_pitch_um: None,
             cells: None,
+            embeddings: None,
             patient: None,
             batch: None,
             layer: None,
@@ -160,6 +165,7 @@ impl SectionSource {
         }
         let folder = file.parent().unwrap_or(Path::new(""));
         let given = [&mut self.slide, &mut self.counts].into_iter().chain(&mut self.cells).chain(&mut self.positions);
+        let given = given.chain(&mut self.embeddings);
         given.for_each(|path| *path = folder.join(&*path));
         Ok(())
     }

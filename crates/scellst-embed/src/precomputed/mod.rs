@@ -90,6 +90,11 @@ impl Precomputed {
         Ok(Self { places: Some(places), ..self })
     }
 
+    /// Where the rows are, if the table knows.
+    pub fn places(&self) -> Option<&[Point<Level0>]> {
+        self.places.as_deref()
+    }
+
     /// Number of features.
     pub fn dim(&self) -> usize {
         self.features.ncols()
