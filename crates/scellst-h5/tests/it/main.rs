@@ -4,6 +4,7 @@
 
 mod common;
 mod crops;
+mod embeddings;
 mod fixtures;
 mod golden;
 mod hostile;
