@@ -65,8 +65,8 @@ unsafe fn output<V: Lanes, const A: usize, const M: usize>(m: [V; A]) -> [V; M] 
     }
 }
 
-/// `G g G^T` of one 3 x 3 filter, the `A * A` values in rows.
-pub(super) fn filter(m: usize, g: &[f32; 9]) -> Vec<f32> {
+/// `G g G^T` of one 3 x 3 filter: the first `A * A` values in rows.
+pub(super) fn filter(m: usize, g: &[f32]) -> [f32; 36] {
     const SIXTH: f64 = 1.0 / 6.0;
     let rows: &[[f64; 3]] = match m {
         2 => &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
@@ -86,8 +86,14 @@ pub(super) fn filter(m: usize, g: &[f32; 9]) -> Vec<f32> {
             [0.0, 0.0, 1.0],
         ],
     };
-    let sum = |a: &[f64; 3], b: &[f64; 3]| -> f64 { (0..9).map(|i| a[i / 3] * b[i % 3] * f64::from(g[i])).sum() };
-    rows.iter().flat_map(|a| rows.iter().map(move |b| sum(a, b) as f32)).collect()
+    let dot = |a: &[f64; 3], b: [f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    let at = |i: usize| f64::from(g[i]);
+    let mut values = [0.0; 36];
+    for (a, to) in rows.iter().zip(values.chunks_exact_mut(rows.len())) {
+        let down = [0, 1, 2].map(|j| dot(a, [at(j), at(3 + j), at(6 + j)]));
+        to.iter_mut().zip(rows).for_each(|(to, b)| *to = dot(b, down) as f32);
+    }
+    values
 }
 
 /// An input tile: the pixels' addresses in rows, and where their transform goes.

@@ -23,13 +23,16 @@ impl Winograd {
     /// From weights `(out, in, 3, 3)`.
     pub(super) fn new(isa: Isa, m: usize, inputs: usize, outputs: usize, weight: &[f32]) -> Self {
         let values = (m + 2) * (m + 2);
-        let mut filters = vec![0.0; outputs * inputs * values];
-        for (to, from) in filters.chunks_exact_mut(values).zip(weight.chunks_exact(9)) {
-            let mut taps = [0.0; 9];
-            taps.copy_from_slice(from);
-            to.copy_from_slice(&filter(m, &taps));
+        // In the order in which they are packed.
+        let mut filters = vec![0.0; values * inputs * outputs];
+        for i in 0..inputs {
+            for o in 0..outputs {
+                let taps = filter(m, &weight[(o * inputs + i) * 9..][..9]);
+                let places = filters[i * outputs + o..].iter_mut().step_by(inputs * outputs);
+                places.zip(&taps[..values]).for_each(|(to, v)| *to = *v);
+            }
         }
-        let at = |v: usize| Packed::new(isa, inputs, outputs, |i, o| filters[(o * inputs + i) * values + v]);
+        let at = |v: usize| Packed::new(isa, inputs, outputs, |i, o| filters[(v * inputs + i) * outputs + o]);
         Self { m, weights: (0..values).map(at).collect() }
     }
 

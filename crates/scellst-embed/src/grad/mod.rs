@@ -22,7 +22,7 @@ use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 const PIECE_BYTES: usize = 512 << 10;
 
 /// Values of a contiguous f32 tensor on the CPU.
-fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> Result<T> {
+pub(crate) fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> Result<T> {
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => Ok(f(values(storage, layout)?)),
@@ -30,7 +30,8 @@ fn with_values<T>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> T) -> Result<T> {
     }
 }
 
-fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+/// The same of its storage.
+pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let Some((begin, end)) = layout.contiguous_offsets() else { bail!("a contiguous tensor is wanted: {layout:?}") };
     Ok(&storage.as_slice::<f32>()?[begin..end])
 }

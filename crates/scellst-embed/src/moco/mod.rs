@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod config;
+mod inplace;
 mod net;
 mod optimiser;
 mod order;

@@ -1,11 +1,10 @@
 use candle_core::{Device, Result as CandleResult, Tensor, Var};
 use ndarray::ArrayView4;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::MocoConfig;
 use super::net::{Mlp, Net, Pass};
-use super::optimiser::{Pace, State};
+use super::optimiser::{self, Pace, State};
 use super::order::{self, MocoBatch, MocoSection};
 use super::parameters::{Named, Values};
 use super::watch::spread_and_rank;
@@ -265,10 +264,9 @@ impl Moco {
         };
         let mut slow = Vec::new();
         self.momentum.visit(&mut slow);
-        trained(&slow)
-            .par_iter()
-            .zip(of(&self.base))
-            .try_for_each(|(slow, fast)| slow.set(&((slow.as_detached_tensor() * keep)? + (fast * (1.0 - keep))?)?))?;
+        for (slow, fast) in trained(&slow).iter().zip(of(&self.base)) {
+            optimiser::follow(slow, &fast, keep)?;
+        }
         self.momentum.net.changed();
         Ok(())
     }
