@@ -44,6 +44,15 @@ impl StainMatrix {
         std::array::from_fn(|s| (0..3).map(|c| od[c] * self.inverse[c][s]).sum())
     }
 
+    /// What a pixel's optical densities (a column: red, green, blue) are multiplied with from the left if each stain's
+    /// density is multiplied by its number.
+    pub fn scaling(&self, by: [f32; 3]) -> [[f32; 3]; 3] {
+        let entry = |to: usize, from: usize| -> f32 {
+            (0..3).map(|s| self.colours[s][to] * by[s] * self.inverse[from][s]).sum()
+        };
+        std::array::from_fn(|to| std::array::from_fn(|from| entry(to, from)))
+    }
+
     /// The colour of a pixel with these stain densities.
     pub fn compose(&self, stains: [f32; 3]) -> [u8; 3] {
         std::array::from_fn(|c| {
@@ -81,6 +90,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn scaling_multiplies_each_stain(rgb in [1u8..=255, 1..=255, 1..=255], by in [0.5f32..2.0, 0.5..2.0, 0.5..2.0]) {
+            let m = StainMatrix::ruifrok();
+            let (od, matrix) = (rgb.map(density), m.scaling(by));
+            let other = matrix.map(|row| row.iter().zip(od).map(|(a, d)| a * d).sum());
+            let (before, after) = (m.separate_density(od), m.separate_density(other));
+            for s in 0..3 {
+                // Densities are at most 5.5, the inverse's entries about 2.
+                prop_assert!((after[s] - by[s] * before[s]).abs() < 1e-3);
+            }
+        }
+
         #[test]
         fn composing_undoes_separating(rgb in [1u8..=255, 1..=255, 1..=255]) {
             let m = StainMatrix::ruifrok();

@@ -2,6 +2,7 @@
 
 use ndarray::{ArrayView3, ArrayView4, Axis};
 use rayon::prelude::*;
+use scellst_types::StainMatrix;
 use serde::{Deserialize, Serialize};
 
 use crate::random::Stream;
@@ -93,7 +94,7 @@ impl ViewConfig {
         let sigma = random.between(self.blur[0], self.blur[1]);
         self.turn(crop, out, angle, mirrored, zoom);
         if stained {
-            restain(out, &stain_matrix(stains));
+            restain(out, &StainMatrix::ruifrok().scaling(stains));
         }
         if blurred && sigma > 0.0 {
             blur(out, self.side_px, sigma);
@@ -123,23 +124,6 @@ impl ViewConfig {
             }
         }
     }
-}
-
-/// Optical densities of haematoxylin and eosin (Ruifrok and Johnston 2001), red, green, blue.
-const STAINS: [[f32; 3]; 2] = [[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]];
-
-/// What densities are multiplied with if each stain is by its number; the third stain is at right angles to both.
-fn stain_matrix(by: [f32; 3]) -> [[f32; 3]; 3] {
-    let [h, e] = STAINS;
-    let cross =
-        |a: [f32; 3], b: [f32; 3]| [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-    let rest = cross(h, e);
-    // The inverse of the matrix with columns h, e, rest has these rows, over the determinant.
-    let rows = [cross(e, rest), cross(rest, h), cross(h, e)];
-    let determinant: f32 = (0..3).map(|i| h[i] * rows[0][i]).sum();
-    std::array::from_fn(|i| {
-        std::array::from_fn(|j| (0..3).map(|s| [h, e, rest][s][i] * by[s] * rows[s][j]).sum::<f32>() / determinant)
-    })
 }
 
 /// Pixels 0..255 with their optical densities multiplied.
@@ -216,21 +200,21 @@ mod tests {
 
     #[test]
     fn stains_are_scaled_each_alone() {
-        let same = stain_matrix([1.0; 3]);
-        for (i, row) in same.iter().enumerate() {
-            for (j, v) in row.iter().enumerate() {
-                assert!((v - f32::from(u8::from(i == j))).abs() < 1e-5);
+        let stains = StainMatrix::ruifrok();
+        let densities = |pixel: &[f32]| stains.separate_density([0, 1, 2].map(|c| -((pixel[c] + 1.0) / 256.0).ln()));
+        let pixel = vec![150.0, 90.0, 160.0];
+        let before = densities(&pixel);
+        for by in [[1.0; 3], [1.3, 1.0, 1.0], [1.0, 0.7, 1.0]] {
+            let mut other = pixel.clone();
+            restain(&mut other, &stains.scaling(by));
+            for (s, after) in densities(&other).into_iter().enumerate() {
+                assert!((after - by[s] * before[s]).abs() < 1e-3, "{by:?}: {after} of {}", before[s]);
             }
         }
-        // A pixel of haematoxylin alone: twice the haematoxylin is twice its density, twice the eosin changes nothing.
-        let pure: Vec<f32> = STAINS[0].iter().map(|d| 256.0 * (-d * 0.4).exp() - 1.0).collect();
-        let (mut more, mut other) = (pure.clone(), pure.clone());
-        restain(&mut more, &stain_matrix([2.0, 1.0, 1.0]));
-        restain(&mut other, &stain_matrix([1.0, 2.0, 1.0]));
-        for c in 0..3 {
-            assert!((more[c] - (256.0 * (-STAINS[0][c] * 0.8).exp() - 1.0)).abs() < 0.01);
-            assert!((other[c] - pure[c]).abs() < 0.01);
-        }
+        // What is darker or lighter than any pixel stays one.
+        let mut dark = vec![3.0, 2.0, 5.0];
+        restain(&mut dark, &stains.scaling([1.3; 3]));
+        assert!(dark.iter().all(|v| (0.0..=255.0).contains(v)));
     }
 
     #[test]
