@@ -14,7 +14,7 @@ use scellst::cells::write_geojson;
 use scellst::embed::{Encoder, Morphology};
 use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{PredictionHeader, PredictionWriter, SectionParts, write_section};
-use scellst::model::{Loss, TrainConfig};
+use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
     EvaluateOptions, Observer, Pooling, PredictOptions, PrepareOptions, SectionSource, TrainOptions, TrainOutcome,
     Validation, embed_cells, evaluate, load_section, predict, prepare, train,
@@ -73,6 +73,7 @@ fn main() -> ExitCode {
             validation: Validation::Random(0.2),
             standardise: true,
             loss: Loss::Mse,
+            pooling: Pooling::Mean,
             members: 1,
             checkpoints: None,
             strict: false,

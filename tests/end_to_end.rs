@@ -46,6 +46,7 @@ fn fit(source: &SectionSource, epochs: usize) -> TrainOutcome {
         validation: Validation::Random(0.2),
         standardise: true,
         loss: Loss::Mse,
+        pooling: Pooling::Mean,
         members: 1,
         checkpoints: None,
         strict: false,

@@ -5,7 +5,7 @@ use scellst_bags::LeakageReport;
 use scellst_cells::{CropSpec, DetectConfig, StainTarget};
 use scellst_embed::{EmbedError, Encoder, EncoderSpec};
 use scellst_expr::{FilterConfig, GeneRanges, GeneSelection, Scaling};
-use scellst_model::{Ensemble, MilModel, ModelShape, TrainConfig};
+use scellst_model::{Ensemble, MilModel, ModelShape, Pooling, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ const VERSION: u32 = 1;
 const WITH_STAIN: u32 = 2;
 /// Of bundles with context, slides scaled, losses of counts or several members.
 const WITH_CONTEXT: u32 = 3;
+/// Of bundles whose spots are not the mean of their cells.
+const WITH_POOLING: u32 = 4;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
 const ENCODER_WEIGHTS: &str = "encoder.safetensors";
@@ -58,7 +60,7 @@ pub struct Manifest {
     /// What outputs are multiplied with to be log-normalised expression again: the training sections' mean ranges.
     pub ranges: GeneRanges,
     /// For losses of counts, whose outputs are counts of a spot: its total over all genes, the training sections' mean
-    /// of medians.
+    /// of medians; for sums, whose outputs are counts of a cell, that over the mean number of cells in a training spot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typical_total: Option<f64>,
     /// How the genes were chosen.
@@ -76,6 +78,9 @@ pub struct Manifest {
     /// The neighbourhood that they are seen in; absent if a cell is seen alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextSpec>,
+    /// For deep sets: the cells within this radius of a cell are its set, um; the reach of the training spots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_radius_um: Option<f64>,
     /// What finds them.
     pub detect: DetectConfig,
     /// Which genes and spots took part in training.
@@ -161,8 +166,9 @@ fn weights_file(member: usize) -> String {
 
 impl Manifest {
     /// The two fields that say what a file is.
-    pub(crate) fn header(stain: bool, context: bool) -> (String, u32) {
+    pub(crate) fn header(stain: bool, context: bool, pooling: Pooling) -> (String, u32) {
         let version = match (stain, context) {
+            _ if pooling != Pooling::Mean => WITH_POOLING,
             (_, true) => WITH_CONTEXT,
             (true, false) => WITH_STAIN,
             (false, false) => VERSION,
@@ -190,6 +196,11 @@ impl Manifest {
         }
         if self.shape.loss().of_counts() != self.typical_total.is_some() {
             return Err(wrong("losses of counts go with a typical total, others without".into()));
+        }
+        let radius = self.set_radius_um.unwrap_or(1.0);
+        if (self.shape.pooling() == Pooling::DeepSet) != self.set_radius_um.is_some() || !(0.1..=1e4).contains(&radius)
+        {
+            return Err(wrong("deep sets go with a radius of the set, 0.1 to 10,000 um, others without".into()));
         }
         let (net, dim) = (self.shape.input(), self.encoder.dim);
         let given = self.context.as_ref().map_or(dim, |context| context.width(dim));
@@ -352,10 +363,10 @@ impl Bundle {
         }
         let head: Head =
             serde_json::from_slice(&bytes).map_err(|e| wrong(format!("no manifest of a model bundle: {e}")))?;
-        if head.format != FORMAT || !(VERSION..=WITH_CONTEXT).contains(&head.version) {
+        if head.format != FORMAT || !(VERSION..=WITH_POOLING).contains(&head.version) {
             return Err(PipelineError::BundleVersion {
                 path: folder.to_owned(),
-                expected: format!("{FORMAT} {VERSION} to {WITH_CONTEXT}"),
+                expected: format!("{FORMAT} {VERSION} to {WITH_POOLING}"),
                 found: format!("{} {}", head.format, head.version),
             });
         }

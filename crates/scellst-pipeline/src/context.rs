@@ -149,8 +149,24 @@ impl SlideCells<'_> {
             }
             return Ok(());
         };
+        self.for_each_near(cells, block, context.largest_um(), observer, |range, near| {
+            take(range.clone(), self.joined(&cells[range], context, near)?)
+        })
+    }
+
+    /// Blocks of cells with the features of all cells within reach of them, each embedded once.
+    pub(crate) fn for_each_near(
+        &self,
+        cells: &[u32],
+        block: usize,
+        reach_um: f64,
+        observer: &dyn Observer,
+        mut take: impl FnMut(Range<usize>, &Near) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
+        let block = block.max(1);
+        let ranges = (0..cells.len()).step_by(block).map(|start| start..(start + block).min(cells.len()));
         let mpp = self.slide.require_mpp()?;
-        let tiles = Tiles::new(self.places, mpp, context.largest_um(), cells, block);
+        let tiles = Tiles::new(self.places, mpp, reach_um, cells, block);
         let total = tiles.cells_to_embed();
         let mut embedded = 0;
         let mut kept: BTreeMap<Tile, Array2<f32>> = BTreeMap::new();
@@ -167,7 +183,7 @@ impl SlideCells<'_> {
                 kept.insert(tile, features.slice_axis(Axis(0), (row..row + rows).into()).to_owned());
                 row += rows;
             }
-            take(range.clone(), self.joined(&cells[range], context, &tiles, &needed, &kept, mpp)?)?;
+            take(range, &self.near(&tiles, &needed, &kept, mpp)?)?;
             kept.retain(|tile, _| tiles.last_block(tile) > number);
         }
         Ok(())
@@ -190,36 +206,34 @@ impl SlideCells<'_> {
         Ok(SlideScale::of(SlideCells { scale: None, ..*self }.embed(&sample, observer)?.view()))
     }
 
-    /// Own features and means around, of cells whose neighbours all lie in `needed`.
-    fn joined(
+    /// The features that are kept of these squares.
+    fn near(
         &self,
-        cells: &[u32],
-        context: &ContextSpec,
         tiles: &Tiles,
         needed: &BTreeSet<Tile>,
         kept: &BTreeMap<Tile, Array2<f32>>,
         mpp: MicronsPerPixel,
-    ) -> Result<Array2<f32>, PipelineError> {
+    ) -> Result<Near, PipelineError> {
         let around: Vec<u32> = needed.iter().flat_map(|tile| tiles.cells(tile)).copied().collect();
         let parts: Vec<ArrayView2<'_, f32>> =
             needed.iter().filter_map(|tile| kept.get(tile)).map(|p| p.view()).collect();
-        let dim = self.encoder.dim();
         let features = match parts.is_empty() {
-            true => Array2::zeros((0, dim)),
+            true => Array2::zeros((0, self.encoder.dim())),
             false => ndarray::concatenate(Axis(0), &parts)
                 .map_err(|e| PipelineError::Misuse(format!("features of another width: {e}")))?,
         };
-        let um = |cells: &[u32]| -> Vec<Point<Micron>> {
-            cells.iter().map(|&cell| mpp.to_micron(self.places[cell as usize])).collect()
-        };
-        let row_of: BTreeMap<u32, usize> = around.iter().enumerate().map(|(row, &cell)| (cell, row)).collect();
+        let places = around.iter().map(|&cell| mpp.to_micron(self.places[cell as usize])).collect();
+        let row_of = around.iter().enumerate().map(|(row, &cell)| (cell, row)).collect();
+        Ok(Near { features, places, row_of })
+    }
+
+    /// Own features and means around.
+    fn joined(&self, cells: &[u32], context: &ContextSpec, near: &Near) -> Result<Array2<f32>, PipelineError> {
+        let dim = self.encoder.dim();
         let mut out = Array2::zeros((cells.len(), context.width(dim)));
-        for (mut row, cell) in out.rows_mut().into_iter().zip(cells) {
-            row.slice_axis_mut(Axis(0), (..dim).into()).assign(&features.row(row_of[cell]));
-        }
-        let (near, centres) = (um(&around), um(cells));
+        out.slice_axis_mut(Axis(1), (..dim).into()).assign(&near.own(cells));
         let radii = context.radii_um().len();
-        for block in Context::new(&near, features.view(), &centres, context.radii_um())? {
+        for block in Context::new(&near.places, near.features.view(), &near.centres(cells), context.radii_um())? {
             for (at, &centre) in block.centres.iter().enumerate() {
                 let mut row = out.row_mut(centre as usize);
                 let mut part = |number: usize, values: ArrayView1<'_, f32>| {
@@ -234,6 +248,42 @@ impl SlideCells<'_> {
             }
         }
         Ok(out)
+    }
+}
+
+/// The cells within reach of some, with their features.
+pub(crate) struct Near {
+    /// `(cells, dim)`.
+    pub(crate) features: Array2<f32>,
+    places: Vec<Point<Micron>>,
+    row_of: BTreeMap<u32, usize>,
+}
+
+impl Near {
+    /// Features of some of them.
+    pub(crate) fn own(&self, cells: &[u32]) -> Array2<f32> {
+        let rows: Vec<usize> = cells.iter().map(|cell| self.row_of[cell]).collect();
+        self.features.select(Axis(0), &rows)
+    }
+
+    /// Means over all cells within a radius of each, itself among them, of what is known of them, `(near, columns)`.
+    pub(crate) fn means(
+        &self,
+        cells: &[u32],
+        of: ArrayView2<'_, f32>,
+        radius_um: f64,
+    ) -> Result<Array2<f32>, PipelineError> {
+        let mut out = Array2::zeros((cells.len(), of.dim().1));
+        for block in Context::new(&self.places, of, &self.centres(cells), &[radius_um])? {
+            for (at, &centre) in block.centres.iter().enumerate() {
+                out.row_mut(centre as usize).assign(&block.mean(at, 0));
+            }
+        }
+        Ok(out)
+    }
+
+    fn centres(&self, cells: &[u32]) -> Vec<Point<Micron>> {
+        cells.iter().map(|cell| self.places[self.row_of[cell]]).collect()
     }
 }
 
