@@ -14,7 +14,7 @@ use scellst::h5::{SectionParts, read_matrix, write_section};
 use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
     Bundle, ContextSpec, EvaluateOptions, Pooling as Scoring, PredictOptions, PrepareOptions, Quiet, SectionSource,
-    TrainOptions, TrainOutcome, Validation, evaluate, load_section, predict, prepare, train,
+    TrainOptions, TrainOutcome, Validation, evaluate, load_section, predict, prepare, train, write_spots_h5ad,
 };
 use scellst::sim::{SimConfig, SyntheticSection};
 use scellst::slide::Slide;
@@ -158,6 +158,14 @@ fn every_pooling_goes_through_the_bundle_to_cells() {
             assert!(mean.abs() < 1e-4 && scores.iter().any(|s| s.abs() > 1e-3), "{mean}");
         }
         let spots = score(&pred, &unseen.counts, Scoring::Spots { diameter_um: None });
+        // The unseen section's spots as the model pools them.
+        let encoder = bundle.open_encoder(None, &Device::Cpu).unwrap();
+        let loaded = load_section(&unseen).unwrap();
+        let section = prepare(loaded, &bundle.prepare_options(), encoder.as_ref(), &Quiet).unwrap();
+        let of_spots = folder.path().join("spots.h5ad");
+        assert_eq!(write_spots_h5ad(&bundle, &section, &of_spots).unwrap(), section.bags.len());
+        let pooled = score(&of_spots, &unseen.counts, Scoring::Cells { within_um: 1.0 });
+        assert!((pooled - spots).abs() < 0.1 && pooled > 0.2, "{loss} {pooling}: {pooled} and {spots}");
         let cells = score(&pred, &cells, Scoring::Cells { within_um: 3.0 });
         println!("{loss} {pooling}: Pearson: spots {spots:.3}, cells {cells:.3}");
         assert!(spots > 0.2 && cells > 0.2, "{loss} {pooling}: {spots} {cells}");

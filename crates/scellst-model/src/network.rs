@@ -113,7 +113,7 @@ impl MilModel {
         for (i, (weight, bias)) in self.layers[..last].iter().enumerate() {
             let mut sums = x.matmul(&weight.t()?)?;
             if let (Pooling::DeepSet, 1) = (self.shape.pooling(), i) {
-                sums = (sums + self.from_set(&x, seen)?)?;
+                sums = (sums + self.set_sums(&x, seen)?)?;
             }
             let dropout = masks.get(i).copied();
             x = bias_leaky_relu_dropout(&sums, bias, ActivationSpec { slope: self.shape.leaky_slope(), dropout })?;
@@ -124,7 +124,7 @@ impl MilModel {
     }
 
     /// What each cell's set adds to the sums of its second hidden layer.
-    fn from_set(&self, first: &Tensor, seen: Seen<'_>) -> Result<Tensor, ModelError> {
+    fn set_sums(&self, first: &Tensor, seen: Seen<'_>) -> Result<Tensor, ModelError> {
         let weight = self.side[0].t()?;
         match seen {
             Seen::Nothing => Err(needs_sets()),

@@ -141,21 +141,28 @@ impl MilModel {
         sets: Option<ArrayView2<'_, f32>>,
     ) -> Result<Array2<f32>, ModelError> {
         self.check(features)?;
-        let mut out = if self.device().is_cpu() {
-            Network::new(self)?.predict(features, sets)
-        } else {
-            self.in_blocks(features, self.shape().genes(), |rows, x| {
-                let Some(sets) = sets else { return self.cells(x, None) };
-                let part = sets.slice_axis(Axis(0), rows.into());
-                let means = Tensor::from_iter(part.iter().copied(), self.device())?.reshape(part.dim())?;
-                self.cells_seeing(x, Seen::Means(&means), None)
-            })?
+        let mut out = match self.device().is_cpu() {
+            true => Network::new(self)?.predict(features, sets),
+            false => self.predict_by_tensors(features, sets)?,
         };
         if let (Loss::NbTotal, Some(genes)) = (self.shape().loss(), self.vars().last()) {
             let odds = Array1::from(genes.exp()?.flatten_all()?.to_vec1::<f32>()?);
             out *= &odds;
         }
         Ok(out)
+    }
+
+    fn predict_by_tensors(
+        &self,
+        features: ArrayView2<'_, f32>,
+        sets: Option<ArrayView2<'_, f32>>,
+    ) -> Result<Array2<f32>, ModelError> {
+        self.in_blocks(features, self.shape().genes(), |rows, x| {
+            let Some(sets) = sets else { return self.cells(x, None) };
+            let part = sets.slice_axis(Axis(0), rows.into());
+            let means = Tensor::from_iter(part.iter().copied(), self.device())?.reshape(part.dim())?;
+            self.cells_seeing(x, Seen::Means(&means), None)
+        })
     }
 
     /// Some function of cells by tensors, block by block, `(cells, columns)`.
@@ -202,4 +209,61 @@ fn checked(offsets: &[u32], cells: usize) -> Result<Offsets, ModelError> {
 
 fn bags(offsets: &Offsets) -> impl Iterator<Item = std::ops::Range<usize>> {
     offsets.as_slice().windows(2).map(|w| w[0] as usize..w[1] as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{InputScale, ModelShape};
+
+    fn close(what: &str, found: &Array2<f32>, expected: &Array2<f32>) {
+        assert_eq!(found.dim(), expected.dim(), "{what}");
+        let far = found.iter().zip(expected).find(|(f, e)| (*f - *e).abs() > 1e-5 * e.abs().max(0.1));
+        assert!(far.is_none(), "{what}: {far:?}");
+    }
+
+    /// What other devices do, done on the CPU, is what the engine does; in blocks and out of them.
+    #[test]
+    fn tensors_and_the_engine_predict_the_same() {
+        let number = |i: usize| ((i * 7919) % 1013) as f32 / 506.0 - 1.0;
+        let x = Array2::from_shape_fn((BLOCK + 300, 13), |(i, j)| number(i * 13 + j) + j as f32);
+        let offsets = [0, 3, 3, 700, (BLOCK + 300) as u32];
+        for pooling in Pooling::ALL {
+            let shape = ModelShape::published(13, 35).unwrap().with_hidden(vec![40, 33]).unwrap();
+            let model = MilModel::new(shape.with_pooling(pooling).unwrap(), 4, &Device::Cpu).unwrap();
+            let model = model.with_input(InputScale::standardising(x.view())).unwrap();
+            let cells = model.predict_cells_of_bags(x.view(), &offsets).unwrap();
+            let bags = model.predict_bags(x.view(), &offsets).unwrap();
+            let tensor = model.tensor(x.view()).unwrap();
+            let expected = model.bags(&tensor, &Offsets::new(offsets.to_vec()).unwrap(), None).unwrap();
+            let expected = Array2::from_shape_vec(bags.dim(), expected.flatten_all().unwrap().to_vec1().unwrap());
+            close("bags", &bags, &expected.unwrap());
+            match pooling {
+                Pooling::DeepSet => {
+                    let sets = model.set_features(x.view()).unwrap();
+                    let by_tensors = model.in_blocks(x.view(), 40, |_, x| model.first_hidden(x)).unwrap();
+                    close("set features", &by_tensors, &sets);
+                    let found = model.predict_by_tensors(x.view(), Some(sets.view())).unwrap();
+                    close("each its own set", &found, &model.predict_with_sets(x.view(), sets.view()).unwrap());
+                    assert!(model.predict_cells(x.view()).unwrap_err().to_string().contains("predict_with_sets"));
+                    assert!(model.predict_with_sets(x.view(), sets.slice_axis(Axis(0), (1..).into())).is_err());
+                }
+                _ => close("cells", &model.predict_by_tensors(x.view(), None).unwrap(), &cells),
+            }
+            let attention = model.attention(x.view(), &offsets);
+            match pooling {
+                Pooling::Attention => {
+                    let scores = model.in_blocks(x.view(), 1, |_, x| Ok(model.scores_of(x)?.unsqueeze(1)?)).unwrap();
+                    let expected = Array2::from_shape_vec(scores.dim(), model.attention_scores(x.view()).unwrap());
+                    close("scores", &scores, &expected.unwrap());
+                    let attention = attention.unwrap();
+                    for rows in [0..3, 3..700, 700..BLOCK + 300] {
+                        assert!((attention[rows].iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                    }
+                }
+                _ => assert!(attention.unwrap_err().to_string().contains("must be attention for this")),
+            }
+            assert!(model.predict_bags(x.view(), &[0, 5]).unwrap_err().to_string().contains("cells in bags"));
+        }
+    }
 }

@@ -10,7 +10,7 @@ use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Output;
-use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
+use crate::{CellOutliers, ContextSpec, PipelineError, PrepareOptions, Scored, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
@@ -242,6 +242,12 @@ impl Bundle {
     /// The networks, whose mean is the prediction: one unless an ensemble was asked for.
     pub fn models(&self) -> &Ensemble {
         &self.models
+    }
+
+    /// How sections are prepared for it: as those that it was trained on.
+    pub fn prepare_options(&self) -> PrepareOptions {
+        let Manifest { filter, detect, crop, stain, slide_scale, context, .. } = self.manifest.clone();
+        PrepareOptions { filter, detect, crop, stain, slide_scale, context }
     }
 
     /// What turns their values into log-normalised expression.

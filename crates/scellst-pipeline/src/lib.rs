@@ -37,12 +37,14 @@ mod evidence;
 mod features;
 #[cfg(feature = "h5ad")]
 mod load;
+mod near;
 mod observe;
 mod output;
 mod predict;
 mod prepare;
 mod scale;
 mod source;
+mod spots;
 pub mod study;
 mod train;
 mod uncertainty;
@@ -65,5 +67,8 @@ pub use predict::{PredictOptions, Predicted, predict};
 pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
 pub use scale::SlideScale;
 pub use source::SectionSource;
+pub use spots::predict_spots;
+#[cfg(feature = "h5ad")]
+pub use spots::write_spots_h5ad;
 pub use train::{TrainOptions, TrainOutcome, Validation, train};
 pub use uncertainty::{CellOutliers, OutlierCells, SpotIntervals};

@@ -17,6 +17,7 @@ use scellst_model::{
 
 use crate::bundle::{Manifest, SectionRecord, TrainingRecord};
 use crate::output::Output;
+use crate::spots::bag_predictions;
 use crate::{Bundle, Observer, PipelineError, PrepareOptions, PreparedSection, Scored};
 
 /// Which bags decide when to stop.
@@ -169,7 +170,8 @@ pub fn train(
     let (means, measured) = (data.bag_means(), stacked(&log_labels)?);
     let [seen, held] = [&split.train, &split.validation]
         .map(|bags| weigh::Spots { features: means.select(Axis(0), bags), measured: measured.select(Axis(0), bags) });
-    let predicted = bag_predictions(&models, &output, &data.subset(&split.validation))?;
+    let held_bags = data.subset(&split.validation);
+    let predicted = bag_predictions(&models, &output, held_bags.features(), held_bags.offsets())?;
     let (ridge, scores) = weigh::compare(&seen, &held, predicted.view(), dim, &genes, &variance)?;
     let outliers = weigh::outliers(training_sections, dim, options.train.seed)?;
     let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
@@ -272,24 +274,6 @@ fn stacked(parts: &[Array2<f32>]) -> Result<Array2<f32>, PipelineError> {
 fn usual_cells(sections: &[PreparedSection], pooling: Pooling) -> f64 {
     let (cells, bags) = sections.iter().fold((0, 0), |(c, b), s| (c + s.bags.n_cells(), b + s.bags.len()));
     if pooling == Pooling::Sum { cells as f64 / bags.max(1) as f64 } else { 1.0 }
-}
-
-/// Log-normalised prediction of each bag: the attention's mean of its cells' values, else the mean of its cells'
-/// log-normalised predictions (also where cells add up: measurements are divided by the spot's total).
-fn bag_predictions(models: &Ensemble, output: &Output, bags: &TrainData) -> Result<Array2<f32>, PipelineError> {
-    let (features, offsets) = (bags.features(), bags.offsets());
-    if models.members().iter().any(|m| m.shape().pooling() == Pooling::Attention) {
-        return Ok(output.expression(models.predict(|_, m| m.predict_bags(features, offsets))?)?.0);
-    }
-    let (cells, _) = output.expression(models.predict(|_, m| m.predict_cells_of_bags(features, offsets))?)?;
-    let mut means = Array2::zeros(bags.labels().dim());
-    for (i, mut row) in means.rows_mut().into_iter().enumerate() {
-        for cell in bags.bag(i) {
-            row += &cells.row(cell);
-        }
-        row /= bags.bag(i).len() as f32;
-    }
-    Ok(means)
 }
 
 impl SectionRecord {
