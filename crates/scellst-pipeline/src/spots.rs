@@ -65,6 +65,8 @@ pub fn write_spots_h5ad(
         uns: serde_json::json!({ "scellst": {
             "created_by": concat!("scellst ", env!("CARGO_PKG_VERSION")),
             "unit": "log1p of counts per 10,000 of spots, predicted from H&E, not measured",
+            "mpp_x": section.mpp.x(),
+            "mpp_y": section.mpp.y(),
             "pooling": manifest.shape.pooling().to_string(),
         }}),
         ..PredictionHeader::default()
