@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use scellst::cells::write_geojson;
-use scellst::pipeline::{Bundle, Observer, PredictOptions, parse_device, predict};
+use scellst::pipeline::{
+    Bundle, Observer, PredictOptions, SectionSource, load_section, parse_device, predict, prepare, write_spots_h5ad,
+};
 
 /// Predicts the expression of every cell of a slide from its H&E alone
 #[derive(Parser)]
@@ -39,6 +41,9 @@ struct Args {
     /// One row a cell, one column a gene
     #[arg(long, value_name = "pred.h5ad")]
     out: PathBuf,
+    /// Predict the spots of these counts in place of cells: each from its cells, pooled as in training
+    #[arg(long, value_name = "COUNTS.h5ad", conflicts_with = "geojson")]
+    spots: Option<PathBuf>,
     /// The cells as GeoJSON too
     #[arg(long, value_name = "F")]
     geojson: Option<PathBuf>,
@@ -55,6 +60,16 @@ fn main() -> ExitCode {
         let begin = Instant::now();
         let console = common::Console::default();
         let bundle = Bundle::load(&args.model, &parse_device(&args.device)?)?;
+        if let Some(counts) = &args.spots {
+            let mut source = SectionSource::new("predicted", &args.slide, counts);
+            (source.cells, source.mpp) = (args.cells.clone(), args.mpp);
+            let encoder = bundle.open_encoder(args.weights.as_deref(), bundle.models().members()[0].device())?;
+            let section = prepare(load_section(&source)?, &bundle.prepare_options(), encoder.as_ref(), &console)?;
+            let n = write_spots_h5ad(&bundle, &section, &args.out)?;
+            console.finish();
+            console.note(&format!("{}: {n} spots in {:.1} s", args.out.display(), begin.elapsed().as_secs_f64()));
+            return Ok(());
+        }
         let slide = common::open_slide(&args.slide, args.mpp)?;
         let (encoder_weights, embeddings) = (args.weights.clone(), args.embeddings.clone());
         let options = PredictOptions { encoder_weights, embeddings };

@@ -14,10 +14,10 @@ use scellst::cells::write_geojson;
 use scellst::embed::{Encoder, Morphology};
 use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{PredictionHeader, PredictionWriter, SectionParts, write_section};
-use scellst::model::{Loss, TrainConfig};
+use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
-    EvaluateOptions, Observer, Pooling, PredictOptions, PrepareOptions, SectionSource, TrainOptions, TrainOutcome,
-    Validation, embed_cells, evaluate, load_section, predict, prepare, train,
+    EvaluateOptions, Observer, Pooling as Scoring, PredictOptions, PrepareOptions, SectionSource, TrainOptions,
+    TrainOutcome, Validation, embed_cells, evaluate, load_section, predict, prepare, train,
 };
 use scellst::report::{OverlayOptions, detection_overlay, loss_curve, save_png};
 use scellst::sim::{SimConfig, SyntheticSection};
@@ -73,6 +73,7 @@ fn main() -> ExitCode {
             validation: Validation::Random(0.2),
             standardise: true,
             loss: Loss::Mse,
+            pooling: Pooling::Mean,
             members: 1,
             checkpoints: None,
             strict: false,
@@ -97,8 +98,8 @@ fn main() -> ExitCode {
         println!("4. compare with the truth: mean Pearson over genes, most variable first");
         let within_um = 3.0;
         for (level, pooling, file) in [
-            ("spots", Pooling::Spots { diameter_um: None }, "test.h5ad"),
-            ("cells", Pooling::Cells { within_um }, "test_cells.h5ad"),
+            ("spots", Scoring::Spots { diameter_um: None }, "test.h5ad"),
+            ("cells", Scoring::Cells { within_um }, "test_cells.h5ad"),
         ] {
             let mut compared = 0;
             for (name, pred) in [("model", "pred.h5ad"), ("ridge on spot means", "ridge.h5ad")] {

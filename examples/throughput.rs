@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use scellst::cells::{CropSpec, CropStream, DetectConfig, detect};
 use scellst::embed::Encoder;
+use scellst::h5::{Column, PredictionHeader, PredictionWriter};
 use scellst::model::{Loss, MilModel, ModelShape, TrainConfig, TrainData, Trainer};
 use scellst::pipeline::{Quiet, embed_cells, parse_device};
 use scellst::slide::{OpenOptions, Slide};
@@ -37,6 +38,8 @@ enum Stage {
     Train,
     /// Detected cells to expression, cells/s
     Predict,
+    /// Features of made-up cells to an h5ad of their expression, cells/s: the network and the file alone
+    Write,
 }
 
 /// How fast one stage is on this machine: one JSON line with the rate and the peak memory
@@ -62,12 +65,18 @@ struct Args {
     /// Crops that are embedded in a call
     #[arg(long, value_name = "N", default_value_t = 256)]
     batch: usize,
-    /// Features of a cell, for train
+    /// Features of a cell, for train and write
     #[arg(long, default_value_t = 2048)]
     features: usize,
-    /// Genes, for train and predict
+    /// Genes, for train, predict and write
     #[arg(long, default_value_t = 1000)]
     genes: usize,
+    /// Cells, for write
+    #[arg(long, default_value_t = 1_000_000)]
+    cells: usize,
+    /// Where write leaves its file; without it the file is deleted at the end
+    #[arg(long, value_name = "pred.h5ad")]
+    out: Option<PathBuf>,
     /// For train: mse, nb-mean, nb-total, poisson or zero-inflated-nb
     #[arg(long, value_name = "L", default_value = "mse")]
     loss: String,
@@ -94,6 +103,7 @@ fn main() -> ExitCode {
             Stage::Embed => embedding(&args)?,
             Stage::Train => training(&args)?,
             Stage::Predict => predicting(&args)?,
+            Stage::Write => writing(&args)?,
         };
         line["threads"] = json!(rayon::current_num_threads());
         line["device"] = json!(args.device);
@@ -252,4 +262,43 @@ fn predicting(args: &Args) -> Result<Value> {
     Ok(
         json!({ "stage": "predict", "cells_per_s": rate, "runs": runs, "encoder": args.encoder, "genes": args.genes, "cells": cells.len() }),
     )
+}
+
+/// Once, since the file is large. What `predict` holds of each cell is held here too: name, place, area, score, distance.
+fn writing(args: &Args) -> Result<Value> {
+    /// As the pipeline's.
+    const BLOCK: usize = 16_384;
+    let shape = ModelShape::published(args.features, args.genes)?;
+    let model = MilModel::new(shape, 0, &parse_device(&args.device)?)?;
+    let folder = tempfile::tempdir()?;
+    let path = args.out.clone().unwrap_or_else(|| folder.path().join("pred.h5ad"));
+    let names: Vec<String> = (0..args.cells).map(|i| i.to_string()).collect();
+    let genes: Vec<String> = (0..args.genes).map(|i| format!("gene{i}")).collect();
+    let places: Vec<Point<Level0>> =
+        (0..args.cells).map(|i| Point::new((i % 1000) as f64 * 10.0, (i / 1000) as f64 * 10.0)).collect();
+    let column = |name: &str| (name.to_owned(), Column::F32(vec![1.0; args.cells]));
+    let begin = Instant::now();
+    let header = PredictionHeader {
+        obs_names: &names,
+        var_names: &genes,
+        spatial: &places,
+        obs: vec![column("area_um2"), column("score")],
+        ..PredictionHeader::default()
+    };
+    let mut writer = PredictionWriter::create(&path, &header, None)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut distances = Vec::new();
+    for first in (0..args.cells).step_by(BLOCK) {
+        let rows = BLOCK.min(args.cells - first);
+        let features = Array2::from_shape_simple_fn((rows, args.features), || rng.random_range(-1.0..1.0f32));
+        distances.extend(features.column(0));
+        writer.write_rows(model.predict_cells(features.view())?.view())?;
+    }
+    writer.add_obs("ood_distance", &Column::F32(distances))?;
+    writer.finish()?;
+    let (seconds, bytes) = (begin.elapsed().as_secs_f64(), std::fs::metadata(&path)?.len());
+    Ok(json!({
+        "stage": "write", "cells_per_s": args.cells as f64 / seconds, "seconds": seconds, "cells": args.cells,
+        "features": args.features, "genes": args.genes, "file_mib": bytes >> 20,
+    }))
 }

@@ -12,7 +12,7 @@ use scellst::bags::{Held, Reach, SplitBy, SplitPlan};
 use scellst::cells::{CropSpec, StainMethod, StainTarget};
 use scellst::embed::Encoder;
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
-use scellst::model::{Loss, TrainConfig};
+use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
     Cohort, ContextSpec, Elsewhere, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions,
     Validation, load_section, parse_device, prepare, train,
@@ -64,10 +64,14 @@ struct Args {
     /// Squared error of scaled logs (mse), or likelihoods of raw counts
     #[arg(long, value_name = "mse|nb-mean|nb-total|poisson|zero-inflated-nb", default_value = "mse", value_parser = loss)]
     loss: Loss,
+    /// How a spot comes from its cells: their mean; their sum, so that counts of more cells are more; weighed by a learnt
+    /// attention; or the mean of cells that see what else is in their spot (at prediction: within a spot's radius)
+    #[arg(long, value_name = "mean|sum|attention|deep-set", default_value = "mean")]
+    pooling: Pooling,
     /// Train so many models from as many seeds and predict their mean
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     members: u16,
-    /// Keep the state of training in this folder and go on from it after an interruption
+    /// Keep the state of training in this folder, with a log.jsonl, and go on from it after an interruption
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
     /// At most so many epochs
@@ -275,6 +279,7 @@ fn main() -> ExitCode {
             validation,
             standardise: args.feature_scaling == FeatureScaling::Training && !args.raw_features,
             loss: args.loss,
+            pooling: args.pooling,
             members: args.members.into(),
             checkpoints: args.checkpoints.clone(),
             strict: args.strict,

@@ -7,6 +7,8 @@
 //! | [`product`] | the three products of a linear layer |
 //! | [`hidden`] | bias, LeakyReLU, dropout and back |
 //! | [`head`] | softplus, bag means, loss and back in one pass |
+//! | [`attention`] | gated attention over a bag's cells, and back |
+//! | [`sets`] | from rows of cells to rows of bags, and back |
 //! | [`loss`] | squared error and likelihoods of counts with gradients |
 //! | [`adamw`] | the optimiser |
 //! | [`math`] | exponentials, logarithms, log-gamma and digamma |
@@ -14,12 +16,14 @@
 //! Sums run in a fixed order; what is split over threads is for the caller to decide, and does not change a bit.
 
 pub mod adamw;
+pub mod attention;
 pub mod head;
 pub mod hidden;
 pub mod loss;
 pub mod math;
 pub mod panels;
 pub mod product;
+pub mod sets;
 
 use candle_core::{CpuStorage, Layout, Result, WithDType, bail};
 

@@ -1,6 +1,6 @@
 //! How fast a training step is on this machine, for comparison with PyTorch: one JSON line.
 //!
-//! `train_speed [GENES] [LOSS] [THREADS] [FEATURES] [STEPS]`, by default 1000 mse 2 2048 15: 128 bags of 20 cells, the
+//! `train_speed [GENES] [LOSS] [THREADS] [FEATURES] [STEPS] [POOLING]`, by default 1000 mse 2 2048 15 mean: 128 bags of 20 cells, the
 //! same in every step; the median of the steps.
 
 use std::time::Instant;
@@ -9,7 +9,7 @@ use candle_core::Device;
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use scellst_model::{Loss, MilModel, ModelShape, TrainConfig, TrainData, Trainer};
+use scellst_model::{Loss, MilModel, ModelShape, Pooling, TrainConfig, TrainData, Trainer};
 
 #[allow(clippy::print_stdout)] // its purpose
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let y = if loss.of_counts() { y.mapv(f32::floor) } else { y };
     let data = TrainData::new(x, (0..=bags).map(|b| (b * cells) as u32).collect(), y)?;
     let data = data.with_size_factors((0..bags).map(|b| 0.5 + b as f32 / bags as f32).collect())?;
-    let mut model = MilModel::new(ModelShape::published(features, genes)?.with_loss(loss), 0, &Device::Cpu)?;
+    let pooling: Pooling = args.get(5).map_or(Ok(Pooling::Mean), |name| name.parse())?;
+    let shape = ModelShape::published(features, genes)?.with_loss(loss).with_pooling(pooling)?;
+    let mut model = MilModel::new(shape, 0, &Device::Cpu)?;
     let all: Vec<usize> = (0..bags).collect();
     let config = TrainConfig { max_epochs: steps + 1, patience: steps + 1, ..TrainConfig::default() };
     let mut trainer = Trainer::new(&mut model, &data, &all, &[], &config)?;

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use scellst_kernels::Loss;
 
-use crate::ModelError;
+use crate::{ModelError, Pooling};
 
 /// Sizes and constants of the network; checked when made, and when read from a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,12 +20,15 @@ struct RawShape {
     dropout: f32,
     softplus_beta: f64,
     /// Absent in files from before there was a choice.
-    #[serde(default, skip_serializing_if = "is_mse")]
+    #[serde(default, skip_serializing_if = "is_default")]
     loss: Loss,
+    /// The same.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pooling: Pooling,
 }
 
-fn is_mse(loss: &Loss) -> bool {
-    *loss == Loss::Mse
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl ModelShape {
@@ -35,8 +38,18 @@ impl ModelShape {
     /// [`ModelError::Config`] without an input feature or a gene.
     pub fn published(input: usize, genes: usize) -> Result<Self, ModelError> {
         let hidden = vec![256, 256, 256];
-        RawShape { input, hidden, genes, leaky_slope: 0.01, dropout: 0.1, softplus_beta: 20.0, loss: Loss::Mse }
+        let (loss, pooling) = (Loss::Mse, Pooling::Mean);
+        RawShape { input, hidden, genes, leaky_slope: 0.01, dropout: 0.1, softplus_beta: 20.0, loss, pooling }
             .try_into()
+    }
+
+    /// The same with another way from cells to bags.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] for [`Pooling::DeepSet`] with fewer than two hidden layers.
+    pub fn with_pooling(mut self, pooling: Pooling) -> Result<Self, ModelError> {
+        self.raw.pooling = pooling;
+        self.raw.try_into()
     }
 
     /// The same for another loss: some have parameters of their own.
@@ -94,19 +107,66 @@ impl ModelShape {
         self.raw.loss
     }
 
-    /// Name and sizes of everything that is trained, in order: `layers.<i>.weight` (out, in), `layers.<i>.bias` (out),
-    /// and for losses with parameters of genes `genes.parameters` (parameters, genes).
+    /// How a bag comes from its cells.
+    pub fn pooling(&self) -> Pooling {
+        self.raw.pooling
+    }
+
+    /// Name and sizes of everything that is trained, in order: `layers.<i>.weight` (out, in), `layers.<i>.bias` (out);
+    /// for attention `attention.tanh.weight` (gates, in), its `.bias` (gates), the same of `attention.sigmoid`, and
+    /// `attention.score.weight` (1, gates); for a deep set `set.weight` (second hidden layer, first); and for losses with
+    /// parameters of genes `genes.parameters` (parameters, genes).
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let mut all = Vec::new();
         for (i, (from, to)) in self.layers().into_iter().enumerate() {
             all.push((format!("layers.{i}.weight"), vec![to, from]));
             all.push((format!("layers.{i}.bias"), vec![to]));
         }
+        all.extend(self.side_parameters());
         match self.raw.loss.gene_parameters() {
             0 => {}
             n => all.push(("genes.parameters".into(), vec![n, self.raw.genes])),
         }
         all
+    }
+
+    /// Linear layers beside the chain, which the pooling wants.
+    pub(crate) fn side_layers(&self) -> Vec<SideLayer> {
+        match self.raw.pooling {
+            Pooling::Mean | Pooling::Sum => Vec::new(),
+            Pooling::Attention => {
+                let (inputs, outputs) = (self.last_width(), self.gates().unwrap_or(1));
+                let side = |name| SideLayer { name, inputs, outputs, has_bias: true };
+                vec![side("attention.tanh"), side("attention.sigmoid")]
+            }
+            Pooling::DeepSet => {
+                let (inputs, outputs) = (self.raw.hidden[0], self.raw.hidden[1]);
+                vec![SideLayer { name: "set", inputs, outputs, has_bias: false }]
+            }
+        }
+    }
+
+    /// Those of the pooling among [`ModelShape::parameters`].
+    pub(crate) fn side_parameters(&self) -> Vec<(String, Vec<usize>)> {
+        let mut all = Vec::new();
+        for side in self.side_layers() {
+            all.push((format!("{}.weight", side.name), vec![side.outputs, side.inputs]));
+            if side.has_bias {
+                all.push((format!("{}.bias", side.name), vec![side.outputs]));
+            }
+        }
+        all.extend(self.gates().map(|gates| ("attention.score.weight".into(), vec![1, gates])));
+        all
+    }
+
+    /// Gates of the attention, if there is one.
+    pub(crate) fn gates(&self) -> Option<usize> {
+        (self.raw.pooling == Pooling::Attention).then(|| (self.last_width() / 2).max(1))
+    }
+
+    /// What the last layer, and the attention, is given.
+    fn last_width(&self) -> usize {
+        self.raw.hidden.last().copied().unwrap_or(self.raw.input)
     }
 
     /// Width of every layer's input and output, in turn.
@@ -115,6 +175,14 @@ impl ModelShape {
             std::iter::once(self.raw.input).chain(self.raw.hidden.iter().copied()).chain([self.raw.genes]).collect();
         widths.windows(2).map(|w| (w[0], w[1])).collect()
     }
+}
+
+/// A linear layer beside the chain of layers.
+pub(crate) struct SideLayer {
+    pub name: &'static str,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub has_bias: bool,
 }
 
 impl TryFrom<RawShape> for ModelShape {
@@ -129,6 +197,8 @@ impl TryFrom<RawShape> for ModelShape {
         check("the number of hidden layers", "at most 64", raw.hidden.len(), raw.hidden.len() <= 64)?;
         check("dropout", "in [0, 1)", raw.dropout, (0.0..1.0).contains(&raw.dropout))?;
         check("the slope of LeakyReLU", "in (0, 1]", raw.leaky_slope, raw.leaky_slope > 0.0 && raw.leaky_slope <= 1.0)?;
+        let deep = raw.pooling != Pooling::DeepSet || raw.hidden.len() >= 2;
+        check("the number of hidden layers of a deep set", "at least 2", raw.hidden.len(), deep)?;
         let beta = raw.softplus_beta;
         check("softplus beta", "positive and finite", beta, beta > 0.0 && beta.is_finite())?;
         Ok(Self { raw })
@@ -262,6 +332,36 @@ mod tests {
         assert!(json.contains("\"loss\":\"nb-mean\""), "{json}");
         assert_eq!(serde_json::from_str::<ModelShape>(&json).unwrap(), nb);
         assert_eq!(nb.parameters().last().unwrap(), &("genes.parameters".to_owned(), vec![1, 7]));
+    }
+
+    #[test]
+    fn poolings_are_part_of_the_shape_and_unknown_ones_are_named() {
+        let shape = ModelShape::published(5, 7).unwrap();
+        assert!(!serde_json::to_string(&shape).unwrap().contains("pooling"));
+        for pooling in Pooling::ALL {
+            assert_eq!(pooling.to_string().parse::<Pooling>().unwrap(), pooling);
+            let shape = shape.clone().with_pooling(pooling).unwrap();
+            let json = serde_json::to_string(&shape).unwrap();
+            assert_eq!(serde_json::from_str::<ModelShape>(&json).unwrap(), shape);
+        }
+        let deep = shape.clone().with_pooling(Pooling::DeepSet).unwrap();
+        let json = serde_json::to_string(&deep).unwrap();
+        let e = serde_json::from_str::<ModelShape>(&json.replace("deep-set", "median")).unwrap_err().to_string();
+        assert!(e.contains("`median`") && e.contains("`attention`"), "{e}");
+        assert!("median".parse::<Pooling>().unwrap_err().to_string().contains("attention or deep-set, found median"));
+        assert!(deep.with_hidden(vec![9]).unwrap_err().to_string().contains("deep set must be at least 2, found 1"));
+        let attention = shape.with_pooling(Pooling::Attention).unwrap().with_hidden(vec![]).unwrap();
+        let names: Vec<String> = attention.parameters().into_iter().map(|(n, d)| format!("{n} {d:?}")).collect();
+        assert_eq!(
+            names[2..],
+            [
+                "attention.tanh.weight [2, 5]",
+                "attention.tanh.bias [2]",
+                "attention.sigmoid.weight [2, 5]",
+                "attention.sigmoid.bias [2]",
+                "attention.score.weight [1, 2]"
+            ]
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use ndarray::{Array2, ArrayView2};
 use scellst_kernels::Loss;
 
-use crate::ModelError;
 use crate::network::{finite, same};
+use crate::{ModelError, ModelShape};
 
 /// What a model is trained on: bags of cells and a label for each.
 #[derive(Debug, Clone)]
@@ -38,7 +38,8 @@ impl TrainData {
     }
 
     /// With a size factor for each bag, which losses of counts want: the spot's total over the median total, of all genes
-    /// and not only those that are learnt.
+    /// and not only those that are learnt. For [`Pooling::Sum`](crate::Pooling::Sum) the section's median total over the
+    /// usual one, for each of its spots: what a spot's cells add up to is not to be said twice.
     ///
     /// # Errors
     /// [`ModelError::Shape`] for another number, [`ModelError::Label`] for one that is not positive and finite.
@@ -55,6 +56,12 @@ impl TrainData {
     /// The size factor of a bag, 1 where none are known.
     pub fn size_factor(&self, bag: usize) -> f32 {
         self.sizes.as_ref().map_or(1.0, |s| s[bag])
+    }
+
+    /// What these bags count for together, which their losses are divided by.
+    pub(crate) fn importance(&self, shape: &ModelShape, bags: &[usize]) -> f64 {
+        let of = |&bag: &usize| f64::from(shape.pooling().weights(shape.loss(), self.bag(bag).len()).1);
+        bags.iter().map(of).sum()
     }
 
     /// # Errors
@@ -138,6 +145,11 @@ impl TrainData {
     /// `(bags, genes)`.
     pub fn labels(&self) -> ArrayView2<'_, f32> {
         self.labels.view()
+    }
+
+    /// As of CSR: bag `i` is rows `offsets[i]..offsets[i + 1]`.
+    pub fn offsets(&self) -> &[u32] {
+        &self.offsets
     }
 
     /// The rows of a bag.

@@ -1,19 +1,19 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::ArrayView2;
 use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use scellst_kernels::{ActivationSpec, Loss, Offsets, bias_leaky_relu_dropout, softplus, softplus_segment_mean};
+use scellst_kernels::{
+    ActivationSpec, Offsets, bias_leaky_relu_dropout, segment_mean, segment_softmax, segment_sum, segment_weighted_sum,
+    softplus, softplus_segment_mean,
+};
 
-use crate::engine::Network;
-use crate::{InputScale, ModelError, ModelShape};
+use crate::{InputScale, ModelError, ModelShape, Pooling};
 
-/// Cells that are predicted at a time.
-const BLOCK: usize = 4096;
-
-/// The published instance model: a cell's features to its expression, a bag the mean of its cells.
+/// The published instance model: a cell's features to its expression, a bag the mean of its cells or as its [`Pooling`]
+/// says.
 ///
 /// `features -> 256 -> 256 -> 256 -> genes`, LeakyReLU and dropout after each hidden layer, softplus at the end.
 /// Outputs are positive, in the unit of the labels that it was trained on.
@@ -22,6 +22,8 @@ pub struct MilModel {
     input: InputScale,
     /// Weight `(out, in)` and bias `(out)` of each layer, PyTorch's layout.
     layers: Vec<(Var, Var)>,
+    /// What the pooling has beside them, in the order of [`ModelShape::parameters`].
+    side: Vec<Var>,
     /// Parameters of the loss `(parameters, genes)`.
     genes: Option<Var>,
     device: Device,
@@ -44,11 +46,18 @@ impl MilModel {
             let bias = Tensor::from_vec(uniform(to, bound), to, device)?;
             layers.push((Var::from_tensor(&weight)?, Var::from_tensor(&bias)?));
         }
+        let mut side = Vec::new();
+        for (_, dims) in shape.side_parameters() {
+            // The layer before decides for a bias, too.
+            let from = dims.get(1).copied().unwrap_or(shape.side_layers()[0].inputs);
+            let values = uniform(dims.iter().product(), 1.0 / (from as f32).sqrt());
+            side.push(Var::from_tensor(&Tensor::from_vec(values, dims, device)?)?);
+        }
         let genes = match shape.loss().gene_parameters() {
             0 => None,
             n => Some(Var::zeros((n, shape.genes()), DType::F32, device)?),
         };
-        Ok(Self { input: InputScale::none(shape.input()), shape, layers, genes, device: device.clone() })
+        Ok(Self { input: InputScale::none(shape.input()), shape, layers, side, genes, device: device.clone() })
     }
 
     /// The same with features shifted and scaled first.
@@ -73,7 +82,8 @@ impl MilModel {
 
     /// All that training changes.
     pub(crate) fn vars(&self) -> Vec<Var> {
-        self.layers.iter().flat_map(|(w, b)| [w.clone(), b.clone()]).chain(self.genes.clone()).collect()
+        let layers = self.layers.iter().flat_map(|(w, b)| [w.clone(), b.clone()]);
+        layers.chain(self.side.iter().cloned()).chain(self.genes.clone()).collect()
     }
 
     /// Shift and scale of the features.
@@ -94,61 +104,100 @@ impl MilModel {
         Ok(())
     }
 
-    /// The last layer before softplus, of scaled features `(cells, input)`; `step` seeds dropout, `None` leaves it out.
-    fn logits(&self, x: &Tensor, step: Option<u64>) -> Result<Tensor, ModelError> {
+    /// The last hidden layer of scaled features `(cells, input)`, and the last layer before softplus; `step` seeds
+    /// dropout, `None` leaves it out.
+    fn forward(&self, x: &Tensor, seen: Seen<'_>, step: Option<u64>) -> Result<(Tensor, Tensor), ModelError> {
         let last = self.layers.len() - 1;
         let masks = step.map(|s| self.shape.dropouts(s)).transpose()?.unwrap_or_default();
         let mut x = x.clone();
-        for (i, (weight, bias)) in self.layers.iter().enumerate() {
-            x = x.matmul(&weight.t()?)?;
-            if i == last {
-                return Ok(x.broadcast_add(bias)?);
+        for (i, (weight, bias)) in self.layers[..last].iter().enumerate() {
+            let mut sums = x.matmul(&weight.t()?)?;
+            if let (Pooling::DeepSet, 1) = (self.shape.pooling(), i) {
+                sums = (sums + self.set_sums(&x, seen)?)?;
             }
             let dropout = masks.get(i).copied();
-            x = bias_leaky_relu_dropout(&x, bias, ActivationSpec { slope: self.shape.leaky_slope(), dropout })?;
+            x = bias_leaky_relu_dropout(&sums, bias, ActivationSpec { slope: self.shape.leaky_slope(), dropout })?;
         }
-        Ok(x)
+        let (weight, bias) = &self.layers[last];
+        let logits = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
+        Ok((x, logits))
+    }
+
+    /// What each cell's set adds to the sums of its second hidden layer.
+    fn set_sums(&self, first: &Tensor, seen: Seen<'_>) -> Result<Tensor, ModelError> {
+        let weight = self.side[0].t()?;
+        match seen {
+            Seen::Nothing => Err(needs_sets()),
+            Seen::Means(means) => Ok(means.matmul(&weight)?),
+            Seen::Bags(offsets) => {
+                let bag_of: Vec<u32> = (0u32..)
+                    .zip(offsets.as_slice().windows(2))
+                    .flat_map(|(bag, w)| std::iter::repeat_n(bag, (w[1] - w[0]) as usize))
+                    .collect();
+                let bag_of = Tensor::new(bag_of.as_slice(), &self.device)?;
+                Ok(segment_mean(first, offsets)?.matmul(&weight)?.index_select(&bag_of, 0)?)
+            }
+        }
+    }
+
+    /// The first hidden layer of scaled features, without dropout.
+    pub(crate) fn first_hidden(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        let (weight, bias) = &self.layers[0];
+        let spec = ActivationSpec { slope: self.shape.leaky_slope(), dropout: None };
+        Ok(bias_leaky_relu_dropout(&x.matmul(&weight.t()?)?, bias, spec)?)
+    }
+
+    /// The score that the attention's softmax is of, `(cells)`, from the last hidden layer.
+    fn scores(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        let [v, b, u, c, w] = &self.side[..] else {
+            return Err(ModelError::Config {
+                setting: "the pooling",
+                expected: "attention",
+                found: self.pooling_name(),
+            });
+        };
+        let tanh = hidden.matmul(&v.t()?)?.broadcast_add(b)?.tanh()?;
+        // Of candle's operations only those with a gradient.
+        let sigmoid = ((hidden.matmul(&u.t()?)?.broadcast_add(c)?.neg()?.exp()? + 1.0)?).recip()?;
+        Ok((tanh * sigmoid)?.matmul(&w.t()?)?.squeeze(1)?)
+    }
+
+    pub(crate) fn pooling_name(&self) -> String {
+        self.shape.pooling().to_string()
+    }
+
+    /// [`Self::scores`] of scaled features.
+    pub(crate) fn scores_of(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        self.scores(&self.forward(x, Seen::Nothing, None)?.0)
     }
 
     /// Expression of every cell: scaled features `(cells, input)` to `(cells, genes)`. Gradients flow to the weights.
     ///
     /// # Errors
-    /// [`ModelError::Tensor`] for other shapes.
+    /// [`ModelError::Tensor`] for other shapes; [`ModelError::Config`] for a deep set, which wants to know its bags.
     pub fn cells(&self, x: &Tensor, dropout: Option<u64>) -> Result<Tensor, ModelError> {
-        Ok(softplus(&self.logits(x, dropout)?, self.shape.softplus_beta())?)
+        self.cells_seeing(x, Seen::Nothing, dropout)
     }
 
-    /// Expression of every bag, the mean of its cells: `(bags, genes)`. Gradients flow to the weights.
+    pub(crate) fn cells_seeing(&self, x: &Tensor, seen: Seen<'_>, step: Option<u64>) -> Result<Tensor, ModelError> {
+        Ok(softplus(&self.forward(x, seen, step)?.1, self.shape.softplus_beta())?)
+    }
+
+    /// Expression of every bag, pooled as its [`Pooling`] says: `(bags, genes)`. Gradients flow to the weights.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] if the offsets do not cover the cells.
     pub fn bags(&self, x: &Tensor, offsets: &Offsets, dropout: Option<u64>) -> Result<Tensor, ModelError> {
-        Ok(softplus_segment_mean(&self.logits(x, dropout)?, offsets, self.shape.softplus_beta())?)
-    }
-
-    /// Expression of cells from their features `(cells, input)`, in blocks: `(cells, genes)`, positive. For losses of
-    /// counts, the mean count of a cell's bag if all cells were like it and its size factor 1.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] for another number of features, [`ModelError::NotFinite`] for features that are no numbers.
-    pub fn predict_cells(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f32>, ModelError> {
-        same("features of a cell", self.shape.input(), features.dim().1)?;
-        finite("a cell's features", features)?;
-        let mut out = if self.device.is_cpu() {
-            Network::new(self)?.predict(features)
-        } else {
-            let mut out = Array2::zeros((features.dim().0, self.shape.genes()));
-            for (x, mut y) in features.axis_chunks_iter(Axis(0), BLOCK).zip(out.axis_chunks_iter_mut(Axis(0), BLOCK)) {
-                let values = self.cells(&self.tensor(x)?.detach(), None)?.detach().flatten_all()?.to_vec1::<f32>()?;
-                y.iter_mut().zip(values).for_each(|(y, v)| *y = v);
+        let (hidden, logits) = self.forward(x, Seen::Bags(offsets), dropout)?;
+        let beta = self.shape.softplus_beta();
+        match self.shape.pooling() {
+            Pooling::Sum if self.shape.loss().of_counts() => Ok(segment_sum(&softplus(&logits, beta)?, offsets)?),
+            Pooling::Mean | Pooling::Sum | Pooling::DeepSet => Ok(softplus_segment_mean(&logits, offsets, beta)?),
+            Pooling::Attention => {
+                let weights = segment_softmax(&self.scores(&hidden)?, offsets)?;
+                Ok(segment_weighted_sum(&softplus(&logits, beta)?, &weights, offsets)?)
             }
-            out
-        };
-        if let (Loss::NbTotal, Some(genes)) = (self.shape.loss(), &self.genes) {
-            let odds = Array1::from(genes.exp()?.flatten_all()?.to_vec1::<f32>()?);
-            out *= &odds;
         }
-        Ok(out)
     }
 
     /// Features as a tensor on the device, shifted and scaled.
@@ -158,8 +207,7 @@ impl MilModel {
         Ok(Tensor::from_iter(scaled.iter().copied(), &self.device)?.reshape((cells, width))?)
     }
 
-    /// Its weights by name: `layers.<i>.weight` (out, in), `layers.<i>.bias`, `input.mean`, `input.std`, and for losses
-    /// that have them `genes.parameters`; f32 on the CPU.
+    /// Its weights by name: those of [`ModelShape::parameters`], and `input.mean` and `input.std`; f32 on the CPU.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] if they cannot be copied from the device.
@@ -200,14 +248,33 @@ impl MilModel {
             let bias = get(format!("layers.{i}.bias"), &[to])?;
             layers.push((Var::from_tensor(&weight)?, Var::from_tensor(&bias)?));
         }
+        let mut side = Vec::new();
+        for (name, dims) in shape.side_parameters() {
+            side.push(Var::from_tensor(&get(name, &dims)?)?);
+        }
         let genes = match shape.loss().gene_parameters() {
             0 => None,
             n => Some(Var::from_tensor(&get("genes.parameters".into(), &[n, shape.genes()])?)?),
         };
         let row = |name: &str| Ok::<_, ModelError>(get(name.into(), &[shape.input()])?.to_vec1::<f32>()?);
         let input = InputScale { mean: row("input.mean")?, std: row("input.std")? };
-        Ok(Self { shape, input, layers, genes, device: device.clone() })
+        Ok(Self { shape, input, layers, side, genes, device: device.clone() })
     }
+}
+
+/// What the cells of a deep set see; nothing else looks at it.
+#[derive(Clone, Copy)]
+pub(crate) enum Seen<'a> {
+    Nothing,
+    /// Each cell its bag.
+    Bags(&'a Offsets),
+    /// The mean of the first hidden layer over each cell's set, `(cells, width)`.
+    Means(&'a Tensor),
+}
+
+pub(crate) fn needs_sets() -> ModelError {
+    let setting = "what cells of a deep set are predicted with";
+    ModelError::Config { setting, expected: "their sets (MilModel::predict_with_sets)", found: "none".into() }
 }
 
 pub(crate) fn same(what: &'static str, expected: usize, found: usize) -> Result<(), ModelError> {

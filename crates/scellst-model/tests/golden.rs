@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use ndarray::Array2;
-use scellst_model::{Loss, MilModel, ModelShape, TrainData};
+use scellst_model::{Loss, MilModel, ModelShape, Pooling, TrainData};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -22,12 +22,19 @@ struct Golden {
     parameter: Vec<f32>,
     cells: Vec<f64>,
     cases: HashMap<String, Case>,
+    /// Of the poolings that have parameters of their own.
+    side: HashMap<String, Vec<f32>>,
+    pooling_cases: HashMap<String, Case>,
+    attention: Vec<f64>,
+    deep_cells: Vec<f64>,
 }
 
 #[derive(Deserialize)]
 struct Case {
     loss: f64,
     gradients: HashMap<String, Vec<f64>>,
+    #[serde(default)]
+    bags: Vec<f64>,
 }
 
 fn golden() -> Golden {
@@ -40,11 +47,15 @@ fn matrix(values: &[f32], columns: usize) -> Array2<f32> {
 }
 
 fn model(g: &Golden, loss: Loss) -> MilModel {
+    pooling_model(g, loss, Pooling::Mean)
+}
+
+fn pooling_model(g: &Golden, loss: Loss, pooling: Pooling) -> MilModel {
     let shape = ModelShape::published(g.features, g.genes).unwrap().with_hidden(vec![g.hidden; 3]).unwrap();
-    let shape = shape.with_loss(loss);
+    let shape = shape.with_loss(loss).with_pooling(pooling).unwrap();
     let mut tensors = MilModel::new(shape.clone(), 0, &Device::Cpu).unwrap().tensors().unwrap();
     for (name, dims) in shape.parameters() {
-        let values = g.weights.get(&name).unwrap_or(&g.parameter);
+        let values = g.weights.get(&name).or(g.side.get(&name)).unwrap_or(&g.parameter);
         tensors.insert(name, Tensor::from_slice(values, dims, &Device::Cpu).unwrap());
     }
     MilModel::from_tensors(shape, &tensors, &Device::Cpu).unwrap()
@@ -66,11 +77,46 @@ fn cells_are_pytorchs() {
     close("cells", found.as_slice().unwrap(), &g.cells);
 }
 
+fn offsets(g: &Golden) -> Vec<u32> {
+    let mut offsets = vec![0u32];
+    g.sizes.iter().for_each(|n| offsets.push(offsets[offsets.len() - 1] + n));
+    offsets
+}
+
+#[test]
+fn poolings_are_pytorchs() {
+    let g = golden();
+    let (x, offsets) = (matrix(&g.x, g.features), offsets(&g));
+    for pooling in [Pooling::Sum, Pooling::Attention, Pooling::DeepSet] {
+        for loss in [Loss::Mse, Loss::NbMean] {
+            let (name, model) = (format!("{pooling} {loss}"), pooling_model(&g, loss, pooling));
+            let case = &g.pooling_cases[&name];
+            let labels = if loss.of_counts() { &g.counts } else { &g.scaled };
+            let data = TrainData::new(x.clone(), offsets.clone(), matrix(labels, g.genes)).unwrap();
+            let data = data.with_size_factors(g.size_factors.clone()).unwrap();
+            let (value, gradients) = model.loss_and_gradients(&data, &[0, 1, 2, 3]).unwrap();
+            assert!((value - case.loss).abs() < 1e-5 * case.loss, "{name}: {value} against {}", case.loss);
+            assert_eq!(gradients.len(), case.gradients.len(), "{name}");
+            for (tensor, found) in &gradients {
+                let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                close(&format!("{name} {tensor}"), &found, &case.gradients[tensor]);
+            }
+            close(&name, model.predict_bags(x.view(), &offsets).unwrap().as_slice().unwrap(), &case.bags);
+        }
+    }
+    let attention = pooling_model(&g, Loss::Mse, Pooling::Attention);
+    close("attention", &attention.attention(x.view(), &offsets).unwrap(), &g.attention);
+    // A cell is itself, however much it counts.
+    close("cells", attention.predict_cells(x.view()).unwrap().as_slice().unwrap(), &g.cells);
+    let deep = pooling_model(&g, Loss::Mse, Pooling::DeepSet);
+    let cells = deep.predict_cells_of_bags(x.view(), &offsets).unwrap();
+    close("cells that see their bag", cells.as_slice().unwrap(), &g.deep_cells);
+}
+
 #[test]
 fn losses_and_gradients_are_pytorchs() {
     let g = golden();
-    let mut offsets = vec![0u32];
-    g.sizes.iter().for_each(|n| offsets.push(offsets[offsets.len() - 1] + n));
+    let offsets = offsets(&g);
     for (name, loss) in
         [("mse", Loss::Mse), ("nb-mean", Loss::NbMean), ("nb-total", Loss::NbTotal), ("poisson", Loss::Poisson)]
     {

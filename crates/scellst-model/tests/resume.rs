@@ -3,8 +3,8 @@
 use candle_core::Device;
 use ndarray::Array2;
 use scellst_model::{
-    Ensemble, Epoch, Loss, MilModel, ModelShape, Schedule, TrainConfig, TrainData, Trainer, train, train_ensemble,
-    train_resumable,
+    Ensemble, Epoch, LogLine, Loss, MilModel, ModelShape, Pooling, Schedule, TrainConfig, TrainData, Trainer,
+    TrainingFiles, train, train_ensemble, train_resumable,
 };
 
 const BAGS: usize = 90;
@@ -20,8 +20,12 @@ fn data() -> TrainData {
 }
 
 fn model(loss: Loss) -> MilModel {
+    pooling_model(loss, Pooling::Mean)
+}
+
+fn pooling_model(loss: Loss, pooling: Pooling) -> MilModel {
     let shape = ModelShape::published(19, 40).unwrap().with_hidden(vec![48, 20]).unwrap().with_loss(loss);
-    MilModel::new(shape, 5, &Device::Cpu).unwrap()
+    MilModel::new(shape.with_pooling(pooling).unwrap(), 5, &Device::Cpu).unwrap()
 }
 
 fn split() -> (Vec<usize>, Vec<usize>) {
@@ -52,7 +56,9 @@ fn taken_up_at_any_step_it_ends_in_the_same_bits() {
     let (data, (fit, validation), config) = (data(), split(), config());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.safetensors");
-    for loss in [Loss::Mse, Loss::NbMean] {
+    let of_pooling = Pooling::ALL.map(|pooling| (Loss::NbMean, pooling));
+    for (loss, pooling) in of_pooling.into_iter().chain([(Loss::Mse, Pooling::Mean), (Loss::Mse, Pooling::Sum)]) {
+        let model = |loss| pooling_model(loss, pooling);
         let mut whole = model(loss);
         let expected = train(&mut whole, &data, &fit, &validation, &config, &mut |_| true).unwrap();
         let steps = {
@@ -77,8 +83,8 @@ fn taken_up_at_any_step_it_ends_in_the_same_bits() {
             trainer.restore(&path).unwrap();
             assert_eq!(trainer.steps_done(), stop as u64);
             while trainer.step().unwrap().is_some() || !trainer.is_finished() {}
-            assert_eq!(trainer.finish().unwrap(), expected, "{loss} stopped at {stop}");
-            assert_eq!(bits(&second), bits(&whole), "{loss} stopped at {stop}");
+            assert_eq!(trainer.finish().unwrap(), expected, "{loss} {pooling} stopped at {stop}");
+            assert_eq!(bits(&second), bits(&whole), "{loss} {pooling} stopped at {stop}");
         }
     }
 }
@@ -87,16 +93,19 @@ fn taken_up_at_any_step_it_ends_in_the_same_bits() {
 fn one_two_and_four_threads_make_the_same_bits() {
     let data = data();
     let (fit, validation) = split();
-    for loss in [Loss::Mse, Loss::NbTotal, Loss::ZeroInflatedNb] {
+    let of_pooling = Pooling::ALL.map(|pooling| (Loss::Mse, pooling));
+    let of_loss = [Loss::NbTotal, Loss::ZeroInflatedNb].map(|loss| (loss, Pooling::Mean));
+    for (loss, pooling) in of_pooling.into_iter().chain(of_loss) {
         let run = |threads| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-                let mut m = model(loss);
+                let mut m = pooling_model(loss, pooling);
                 let training = train(&mut m, &data, &fit, &validation, &config(), &mut |_| true).unwrap();
-                (bits(&m), training, m.predict_cells(data.features()).unwrap())
+                let cells = m.predict_cells_of_bags(data.features(), data.offsets()).unwrap();
+                (bits(&m), training, cells, m.predict_bags(data.features(), data.offsets()).unwrap())
             })
         };
         let one = run(1);
-        assert!(one == run(2) && one == run(4), "{loss}");
+        assert!(one == run(2) && one == run(4), "{loss} {pooling}");
     }
 }
 
@@ -104,9 +113,9 @@ fn one_two_and_four_threads_make_the_same_bits() {
 fn checkpoints_of_every_epoch_are_gone_on_from_and_stay() {
     let (data, (fit, validation), config) = (data(), split(), config());
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("c.safetensors");
+    let files = TrainingFiles::checkpoint(&folder.path().join("c.safetensors"));
     let run = |m: &mut MilModel, progress: &mut dyn FnMut(&Epoch) -> bool| {
-        train_resumable(m, &data, &fit, &validation, &config, &path, progress).unwrap()
+        train_resumable(m, &data, &fit, &validation, &config, &files, progress).unwrap()
     };
     let (mut whole, mut m) = (model(Loss::Mse), model(Loss::Mse));
     let expected = train(&mut whole, &data, &fit, &validation, &config, &mut |_| true).unwrap();
@@ -124,38 +133,89 @@ fn checkpoints_of_every_epoch_are_gone_on_from_and_stay() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// The process is really killed, at twenty moments that nobody chose; whatever was being written then, the last run ends
-/// in the bits of an uninterrupted one.
+/// The process is really killed, at twenty moments that nobody chose, for every pooling; whatever was being written then,
+/// the last run ends in the bits of an uninterrupted one, and the log has every epoch once.
 #[test]
 fn killed_twenty_times_it_ends_in_the_same_bits() {
     const FOLDER: &str = "SCELLST_KILLED_IN";
+    const POOLING: &str = "SCELLST_KILLED_POOLING";
     let (data, (fit, validation)) = (data(), split());
     let config = TrainConfig { max_epochs: 60, patience: 60, ..config() };
     let result = |m: &MilModel| bits(m).iter().flat_map(|b| b.to_le_bytes()).collect::<Vec<u8>>();
-    if let Some(folder) = std::env::var_os(FOLDER) {
+    if let (Some(folder), Ok(pooling)) = (std::env::var_os(FOLDER), std::env::var(POOLING)) {
         // The child.
-        let (folder, mut m) = (std::path::PathBuf::from(folder), model(Loss::NbMean));
-        let path = folder.join("c.safetensors");
-        train_resumable(&mut m, &data, &fit, &validation, &config, &path, &mut |_| true).unwrap();
+        let folder = std::path::PathBuf::from(folder);
+        let mut m = pooling_model(Loss::NbMean, pooling.parse().unwrap());
+        let (checkpoint, log) = (folder.join("c.safetensors"), Some(folder.join("log.jsonl")));
+        let files = TrainingFiles { checkpoint, log, member: 3 };
+        train_resumable(&mut m, &data, &fit, &validation, &config, &files, &mut |_| true).unwrap();
         std::fs::write(folder.join("result"), result(&m)).unwrap();
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let child = || {
-        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "killed_twenty_times_it_ends_in_the_same_bits"]).env(FOLDER, folder.path());
-        command.stdout(std::process::Stdio::null()).spawn().unwrap()
-    };
-    for kill in 0..20u64 {
-        let mut child = child();
-        std::thread::sleep(std::time::Duration::from_millis(5 + kill * 3));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    let mut moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    for pooling in Pooling::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let child = || {
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "killed_twenty_times_it_ends_in_the_same_bits"]);
+            command.env(FOLDER, folder.path()).env(POOLING, pooling.to_string());
+            command.stdout(std::process::Stdio::null()).spawn().unwrap()
+        };
+        let mut killed = 0;
+        for _ in 0..20 {
+            moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut child = child();
+            std::thread::sleep(std::time::Duration::from_micros(2_000 + (moment >> 33) % 60_000));
+            child.kill().unwrap();
+            killed += usize::from(!child.wait().unwrap().success());
+        }
+        // Else it was too fast to be killed, and this shows nothing.
+        assert!(killed >= 5, "{pooling}: only {killed} of 20 were killed in time");
+        assert!(child().wait().unwrap().success());
+        let mut whole = pooling_model(Loss::NbMean, pooling);
+        let training = train(&mut whole, &data, &fit, &validation, &config, &mut |_| true).unwrap();
+        assert!(std::fs::read(folder.path().join("result")).unwrap() == result(&whole), "{pooling}");
+        let log = std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap();
+        let lines: Vec<LogLine> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.iter().map(|l| l.epoch).collect::<Vec<_>>(), training.history, "{pooling}");
+        assert!(lines.iter().all(|l| l.member == 3 && l.seconds >= 0.0));
     }
-    assert!(child().wait().unwrap().success());
-    let mut whole = model(Loss::NbMean);
-    train(&mut whole, &data, &fit, &validation, &config, &mut |_| true).unwrap();
-    assert!(std::fs::read(folder.path().join("result")).unwrap() == result(&whole));
+}
+
+#[test]
+fn a_log_is_gone_on_with_and_has_no_epoch_twice() {
+    let (data, (fit, validation), config) = (data(), split(), config());
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.jsonl");
+    let run = |member: usize, epochs: usize| {
+        let checkpoint = folder.path().join(format!("{member}"));
+        let files = TrainingFiles { checkpoint, log: Some(log.clone()), member };
+        let go_on = &mut |e: &Epoch| e.epoch < epochs;
+        train_resumable(&mut model(Loss::Mse), &data, &fit, &validation, &config, &files, go_on).unwrap();
+    };
+    let epochs = || -> Vec<(usize, usize)> {
+        let text = std::fs::read_to_string(&log).unwrap();
+        text.lines().map(|l| serde_json::from_str::<LogLine>(l).unwrap()).map(|l| (l.member, l.epoch.epoch)).collect()
+    };
+    run(0, 9);
+    run(1, 2);
+    let expected: Vec<_> = (1..=6).map(|e| (0, e)).chain([(1, 1), (1, 2)]).collect();
+    assert_eq!(epochs(), expected);
+    // Killed between line and checkpoint, then within a line.
+    let mut text = std::fs::read_to_string(&log).unwrap();
+    let third = text.lines().last().unwrap().replace("\"epoch\":2", "\"epoch\":3");
+    assert!(third.contains("\"epoch\":3"));
+    text += &format!("{third}\n{}", &third[..20]);
+    std::fs::write(&log, text).unwrap();
+    run(1, 4);
+    assert_eq!(epochs(), [expected, vec![(1, 3), (1, 4)]].concat());
+    let missing = TrainingFiles {
+        checkpoint: folder.path().join("2"),
+        log: Some(folder.path().join("no/such/log.jsonl")),
+        member: 2,
+    };
+    let run = train_resumable(&mut model(Loss::Mse), &data, &fit, &validation, &config, &missing, &mut |_| true);
+    assert!(run.unwrap_err().to_string().contains("no/such/log.jsonl"));
 }
 
 #[test]

@@ -5,14 +5,14 @@ use scellst_bags::LeakageReport;
 use scellst_cells::{CropSpec, DetectConfig, StainTarget};
 use scellst_embed::{EmbedError, Encoder, EncoderSpec};
 use scellst_expr::{FilterConfig, GeneRanges, GeneSelection, Scaling};
-use scellst_model::{Ensemble, MilModel, ModelShape, TrainConfig};
+use scellst_model::{Ensemble, MilModel, ModelShape, Pooling, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
 use crate::context::own_width;
 use crate::elsewhere::Elsewhere;
 use crate::output::Output;
-use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
+use crate::{CellOutliers, ContextSpec, PipelineError, PrepareOptions, Scored, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
@@ -21,7 +21,8 @@ const VERSION: u32 = 1;
 const WITH_STAIN: u32 = 2;
 /// Of bundles with context, slides scaled, losses of counts or several members.
 const WITH_CONTEXT: u32 = 3;
-/// Of bundles with a second crop, or pixels standardised otherwise than the encoder's name says.
+/// Of bundles with a second crop, pixels standardised otherwise than the encoder's name says, or spots that are not the
+/// mean of their cells.
 const WITH_PIXELS: u32 = 4;
 const MANIFEST: &str = "model.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -62,7 +63,7 @@ pub struct Manifest {
     /// What outputs are multiplied with to be log-normalised expression again: the training sections' mean ranges.
     pub ranges: GeneRanges,
     /// For losses of counts, whose outputs are counts of a spot: its total over all genes, the training sections' mean
-    /// of medians.
+    /// of medians; for sums, whose outputs are counts of a cell, that over the mean number of cells in a training spot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub typical_total: Option<f64>,
     /// How the genes were chosen.
@@ -86,6 +87,9 @@ pub struct Manifest {
     /// The neighbourhood that they are seen in; absent if a cell is seen alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextSpec>,
+    /// For deep sets: the cells within this radius of a cell are its set, um; the reach of the training spots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_radius_um: Option<f64>,
     /// What finds them.
     pub detect: DetectConfig,
     /// Which genes and spots took part in training.
@@ -171,12 +175,12 @@ fn weights_file(member: usize) -> String {
 
 impl Manifest {
     /// The two fields that say what a file is.
-    pub(crate) fn header(stain: bool, context: bool, pixels: bool) -> (String, u32) {
-        let version = match (stain, context, pixels) {
-            (_, _, true) => WITH_PIXELS,
-            (_, true, _) => WITH_CONTEXT,
-            (true, false, _) => WITH_STAIN,
-            (false, false, _) => VERSION,
+    pub(crate) fn header(stain: bool, context: bool, pixels: bool, pooling: Pooling) -> (String, u32) {
+        let version = match (stain, context) {
+            _ if pixels || pooling != Pooling::Mean => WITH_PIXELS,
+            (_, true) => WITH_CONTEXT,
+            (true, false) => WITH_STAIN,
+            (false, false) => VERSION,
         };
         (FORMAT.to_owned(), version)
     }
@@ -206,6 +210,11 @@ impl Manifest {
         }
         if self.shape.loss().of_counts() != self.typical_total.is_some() {
             return Err(wrong("losses of counts go with a typical total, others without".into()));
+        }
+        let radius = self.set_radius_um.unwrap_or(1.0);
+        if (self.shape.pooling() == Pooling::DeepSet) != self.set_radius_um.is_some() || !(0.1..=1e4).contains(&radius)
+        {
+            return Err(wrong("deep sets go with a radius of the set, 0.1 to 10,000 um, others without".into()));
         }
         let net = self.shape.input();
         let own = self.own_width();
@@ -248,6 +257,12 @@ impl Bundle {
     /// The networks, whose mean is the prediction: one unless an ensemble was asked for.
     pub fn models(&self) -> &Ensemble {
         &self.models
+    }
+
+    /// How sections are prepared for it: as those that it was trained on.
+    pub fn prepare_options(&self) -> PrepareOptions {
+        let Manifest { filter, detect, crop, stain, slide_scale, context, .. } = self.manifest.clone();
+        PrepareOptions { filter, detect, crop, stain, slide_scale, context }
     }
 
     /// What turns their values into log-normalised expression.

@@ -1,17 +1,17 @@
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, Axis};
 use scellst_bags::Context;
 use scellst_cells::CropSpec;
 use scellst_embed::{Encoder, PixelNorm};
 use scellst_slide::Slide;
-use scellst_types::{Level0, Micron, MicronsPerPixel, Point};
+use scellst_types::{Level0, Point};
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Pixels, embed_as, pixel_norm};
+use crate::near::{Near, Part};
 use crate::{Observer, PipelineError, SlideScale};
 
 /// The neighbourhood that a cell is seen in: beside its own features those of all cells within some radii of it, itself
@@ -159,36 +159,17 @@ impl SlideCells<'_> {
             }
             return Ok(());
         };
-        let mpp = self.slide.require_mpp()?;
-        let tiles = Tiles::new(self.places, mpp, context.largest_um(), cells, block);
-        let total = tiles.cells_to_embed();
-        let mut embedded = 0;
-        let mut kept: BTreeMap<Tile, Array2<f32>> = BTreeMap::new();
-        for (number, range) in ranges.enumerate() {
-            let needed = tiles.around(&cells[range.clone()]);
-            let fresh: Vec<Tile> = needed.iter().copied().filter(|tile| !kept.contains_key(tile)).collect();
-            let of_fresh: Vec<u32> = fresh.iter().flat_map(|tile| tiles.cells(tile)).copied().collect();
-            let part = Part { observer, start: embedded, total };
-            let features = self.embed(&of_fresh, &part)?;
-            embedded += of_fresh.len() as u64;
-            let mut row = 0;
-            for tile in fresh {
-                let rows = tiles.cells(&tile).len();
-                kept.insert(tile, features.slice_axis(Axis(0), (row..row + rows).into()).to_owned());
-                row += rows;
-            }
-            take(range.clone(), self.joined(&cells[range], context, &tiles, &needed, &kept, mpp)?)?;
-            kept.retain(|tile, _| tiles.last_block(tile) > number);
-        }
-        Ok(())
+        self.for_each_near(cells, block, context.largest_um(), observer, |range, near| {
+            take(range.clone(), self.joined(&cells[range], context, near)?)
+        })
     }
 
     /// Features of a cell without its context.
-    fn own(&self) -> usize {
+    pub(crate) fn own(&self) -> usize {
         own_width(self.encoder.dim(), self.coarse)
     }
 
-    fn embed(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
+    pub(crate) fn embed(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         if let Some(made) = self.made {
             let rows: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
             let mut features = made.select(Axis(0), &rows);
@@ -234,36 +215,13 @@ impl SlideCells<'_> {
         Ok(SlideScale::of(SlideCells { scale: None, ..*self }.embed(&sample, observer)?.view()))
     }
 
-    /// Own features and means around, of cells whose neighbours all lie in `needed`.
-    fn joined(
-        &self,
-        cells: &[u32],
-        context: &ContextSpec,
-        tiles: &Tiles,
-        needed: &BTreeSet<Tile>,
-        kept: &BTreeMap<Tile, Array2<f32>>,
-        mpp: MicronsPerPixel,
-    ) -> Result<Array2<f32>, PipelineError> {
-        let around: Vec<u32> = needed.iter().flat_map(|tile| tiles.cells(tile)).copied().collect();
-        let parts: Vec<ArrayView2<'_, f32>> =
-            needed.iter().filter_map(|tile| kept.get(tile)).map(|p| p.view()).collect();
+    /// Own features and means around.
+    fn joined(&self, cells: &[u32], context: &ContextSpec, near: &Near) -> Result<Array2<f32>, PipelineError> {
         let dim = self.own();
-        let features = match parts.is_empty() {
-            true => Array2::zeros((0, dim)),
-            false => ndarray::concatenate(Axis(0), &parts)
-                .map_err(|e| PipelineError::Misuse(format!("features of another width: {e}")))?,
-        };
-        let um = |cells: &[u32]| -> Vec<Point<Micron>> {
-            cells.iter().map(|&cell| mpp.to_micron(self.places[cell as usize])).collect()
-        };
-        let row_of: BTreeMap<u32, usize> = around.iter().enumerate().map(|(row, &cell)| (cell, row)).collect();
         let mut out = Array2::zeros((cells.len(), context.width(dim)));
-        for (mut row, cell) in out.rows_mut().into_iter().zip(cells) {
-            row.slice_axis_mut(Axis(0), (..dim).into()).assign(&features.row(row_of[cell]));
-        }
-        let (near, centres) = (um(&around), um(cells));
+        out.slice_axis_mut(Axis(1), (..dim).into()).assign(&near.own(cells));
         let radii = context.radii_um().len();
-        for block in Context::new(&near, features.view(), &centres, context.radii_um())? {
+        for block in Context::new(&near.places, near.features.view(), &near.centres(cells), context.radii_um())? {
             for (at, &centre) in block.centres.iter().enumerate() {
                 let mut row = out.row_mut(centre as usize);
                 let mut part = |number: usize, values: ArrayView1<'_, f32>| {
@@ -281,83 +239,11 @@ impl SlideCells<'_> {
     }
 }
 
-/// A square of the slide, as far along x and y.
-type Tile = (i64, i64);
-
-/// Cells by squares whose side is how far a cell sees, so that all it sees lies in its square and the eight around.
-struct Tiles<'a> {
-    places: &'a [Point<Level0>],
-    mpp: MicronsPerPixel,
-    side_um: f64,
-    cells: BTreeMap<Tile, Vec<u32>>,
-    /// The last block of cells that sees a square; squares that none sees are not there.
-    last: BTreeMap<Tile, usize>,
-}
-
-impl<'a> Tiles<'a> {
-    fn new(places: &'a [Point<Level0>], mpp: MicronsPerPixel, reach_um: f64, asked: &[u32], block: usize) -> Self {
-        // Not so small that there are more squares than cells.
-        let mut tiles =
-            Self { places, mpp, side_um: reach_um.max(64.0), cells: BTreeMap::new(), last: BTreeMap::new() };
-        for cell in 0..places.len() as u32 {
-            tiles.cells.entry(tiles.tile(cell)).or_default().push(cell);
-        }
-        for (number, cells) in asked.chunks(block).enumerate() {
-            for tile in tiles.around(cells) {
-                tiles.last.insert(tile, number);
-            }
-        }
-        tiles
-    }
-
-    fn tile(&self, cell: u32) -> Tile {
-        let at = self.mpp.to_micron(self.places[cell as usize]);
-        ((at.x / self.side_um).floor() as i64, (at.y / self.side_um).floor() as i64)
-    }
-
-    fn cells(&self, tile: &Tile) -> &[u32] {
-        self.cells.get(tile).map_or(&[], Vec::as_slice)
-    }
-
-    fn last_block(&self, tile: &Tile) -> usize {
-        self.last.get(tile).copied().unwrap_or(0)
-    }
-
-    /// Squares with cells in them that these cells may see.
-    fn around(&self, cells: &[u32]) -> BTreeSet<Tile> {
-        let own: BTreeSet<Tile> = cells.iter().map(|&cell| self.tile(cell)).collect();
-        let nine = |(x, y): Tile| (-1..=1).flat_map(move |dy| (-1..=1).map(move |dx| (x + dx, y + dy)));
-        own.into_iter().flat_map(nine).filter(|tile| self.cells.contains_key(tile)).collect()
-    }
-
-    fn cells_to_embed(&self) -> u64 {
-        self.last.keys().map(|tile| self.cells(tile).len() as u64).sum()
-    }
-}
-
-/// Progress of one block as part of the whole.
-struct Part<'a> {
-    observer: &'a dyn Observer,
-    start: u64,
-    total: u64,
-}
-
-impl Observer for Part<'_> {
-    fn stage(&self, _name: &str) {}
-
-    fn progress(&self, done: u64, _total: u64) {
-        self.observer.progress(self.start + done, self.total);
-    }
-
-    fn note(&self, text: &str) {
-        self.observer.note(text);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use scellst_embed::Morphology;
     use scellst_slide::{OpenOptions, RgbImage};
+    use scellst_types::MicronsPerPixel;
 
     use super::*;
     use crate::Quiet;

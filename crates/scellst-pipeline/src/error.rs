@@ -50,6 +50,9 @@ pub enum PipelineError {
         /// Format and version there.
         found: String,
     },
+    /// The observer wanted no more.
+    #[error("stopped as asked; with a folder of checkpoints the same training goes on from there")]
+    Cancelled,
     /// Something asked for that goes against something else.
     #[error("{0}")]
     Misuse(String),

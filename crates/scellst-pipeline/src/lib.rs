@@ -38,6 +38,7 @@ mod evidence;
 mod features;
 #[cfg(feature = "h5ad")]
 mod load;
+mod near;
 mod observe;
 mod output;
 mod predict;
@@ -45,6 +46,7 @@ mod prepare;
 mod pretrain;
 mod scale;
 mod source;
+mod spots;
 pub mod study;
 mod train;
 mod uncertainty;
@@ -69,5 +71,8 @@ pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
 pub use pretrain::{PretrainOptions, pretrain};
 pub use scale::SlideScale;
 pub use source::SectionSource;
+pub use spots::predict_spots;
+#[cfg(feature = "h5ad")]
+pub use spots::write_spots_h5ad;
 pub use train::{TrainOptions, TrainOutcome, Validation, train};
 pub use uncertainty::{CellOutliers, OutlierCells, SpotIntervals};

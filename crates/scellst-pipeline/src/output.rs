@@ -1,6 +1,5 @@
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use scellst_expr::GeneRanges;
-use scellst_model::Ensemble;
 
 use crate::PipelineError;
 
@@ -12,19 +11,18 @@ const TARGET: f64 = 10_000.0;
 pub(crate) struct Output {
     /// What scaled values are multiplied with.
     pub(crate) ranges: GeneRanges,
-    /// For losses of counts: the counts of a spot whose size factor is 1, over all genes after the filters.
+    /// For losses of counts: the counts of a spot whose size factor is 1, over all genes after the filters; where cells
+    /// add up to spots, those of a cell of it.
     pub(crate) typical_total: Option<f64>,
 }
 
 impl Output {
-    /// Log-normalised expression of cells, at most log1p(10,000), the mean of the members, and for each cell the
-    /// members' standard deviation, the mean over genes (0 for one member).
+    /// Log-normalised expression, at most log1p(10,000), from the members' mean and standard deviation of the same rows:
+    /// their mean, and for each row their standard deviation, the mean over genes (0 for one member).
     pub(crate) fn expression(
         &self,
-        models: &Ensemble,
-        features: ArrayView2<'_, f32>,
+        (mut mean, mut spread): (Array2<f32>, Array2<f32>),
     ) -> Result<(Array2<f32>, Vec<f32>), PipelineError> {
-        let (mut mean, mut spread) = models.predict_cells(features)?;
         if let Some(total) = self.typical_total {
             let factor = (TARGET / total) as f32;
             ndarray::Zip::from(&mut mean).and(&mut spread).for_each(|mean, spread| {

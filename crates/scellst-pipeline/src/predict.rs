@@ -1,9 +1,14 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, ArrayView2};
+#[cfg(feature = "h5ad")]
+use ndarray::ArrayView2;
+use ndarray::{Array2, Axis};
 use scellst_cells::{Cells, Normaliser};
 use scellst_embed::{Encoder, PixelNorm};
+use scellst_model::MilModel;
+#[cfg(feature = "h5ad")]
+use scellst_model::{Ensemble, Pooling};
 use scellst_slide::Slide;
 
 use crate::context::SlideCells;
@@ -88,6 +93,27 @@ pub fn predict<'a>(
     Ok(predicted)
 }
 
+/// Some cells and what the networks make of them.
+struct PredictedBlock {
+    #[cfg_attr(not(feature = "h5ad"), allow(dead_code))]
+    features: Array2<f32>,
+    expression: Array2<f32>,
+    /// How far they differ on each cell.
+    #[cfg_attr(not(feature = "h5ad"), allow(dead_code))]
+    spread: Vec<f32>,
+}
+
+/// The members' mean.
+#[cfg(feature = "h5ad")]
+fn attention_scores(models: &Ensemble, features: ArrayView2<'_, f32>) -> Result<Vec<f32>, PipelineError> {
+    let mut sum = vec![0.0; features.dim().0];
+    let share = 1.0 / models.members().len() as f32;
+    for member in models.members() {
+        sum.iter_mut().zip(member.attention_scores(features)?).for_each(|(sum, score)| *sum += share * score);
+    }
+    Ok(sum)
+}
+
 impl Predicted<'_> {
     /// The cells, in the order of the rows.
     pub fn cells(&self) -> &Cells {
@@ -100,13 +126,12 @@ impl Predicted<'_> {
     /// What cropping, embedding and the network give.
     pub fn rows(&self, cells: Range<usize>, observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         let cells: Vec<u32> = cells.map(|cell| cell as u32).collect();
-        let features = self.seen().features(&cells, observer)?;
-        Ok(self.expression(features.view())?.0)
-    }
-
-    /// What the networks make of features, and how far they differ on each cell.
-    fn expression(&self, features: ArrayView2<'_, f32>) -> Result<(Array2<f32>, Vec<f32>), PipelineError> {
-        self.bundle.output().expression(self.bundle.models(), features)
+        let mut rows = Array2::zeros((cells.len(), self.bundle.manifest().genes.len()));
+        self.for_each_predicted(&cells, observer, |range, block| {
+            rows.slice_axis_mut(Axis(0), range.into()).assign(&block.expression);
+            Ok(())
+        })?;
+        Ok(rows)
     }
 
     fn seen(&self) -> SlideCells<'_> {
@@ -136,23 +161,43 @@ impl Predicted<'_> {
         observer: &dyn Observer,
         mut take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        self.for_each_features(observer, |range, features| take(range, self.expression(features.view())?.0))
+        let cells: Vec<u32> = (0..self.cells.len() as u32).collect();
+        self.for_each_predicted(&cells, observer, |range, block| take(range, block.expression))
     }
 
-    fn for_each_features(
+    fn for_each_predicted(
         &self,
+        cells: &[u32],
         observer: &dyn Observer,
-        take: impl FnMut(Range<usize>, Array2<f32>) -> Result<(), PipelineError>,
+        mut take: impl FnMut(Range<usize>, PredictedBlock) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
         observer.stage("predicting");
-        let cells: Vec<u32> = (0..self.cells.len() as u32).collect();
-        self.seen().for_each_block(&cells, BLOCK, observer, take)
+        let (models, output, seen) = (self.bundle.models(), self.bundle.output(), self.seen());
+        let Some(radius) = self.bundle.manifest().set_radius_um else {
+            return seen.for_each_block(cells, BLOCK, observer, |range, features| {
+                let (expression, spread) = output.expression(models.predict_cells(features.view())?)?;
+                take(range, PredictedBlock { features, expression, spread })
+            });
+        };
+        // A deep set: what each member makes of all cells around, its mean over each cell's set, then the cell.
+        seen.for_each_near(cells, BLOCK, radius, observer, |range, near| {
+            let cells = &cells[range.clone()];
+            let of = |m: &MilModel| near.means(cells, m.set_features(near.features.view())?.view(), radius);
+            let sets: Vec<Array2<f32>> = models.members().iter().map(of).collect::<Result<_, _>>()?;
+            let features = near.own(cells);
+            let values = models.predict(|i, m| m.predict_with_sets(features.view(), sets[i].view()))?;
+            let (expression, spread) = output.expression(values)?;
+            take(range, PredictedBlock { features, expression, spread })
+        })
     }
 
     /// Writes `pred.h5ad`: one row a cell, one column a gene, `obsm['spatial']` in level-0 pixels, areas and scores in
     /// `obs`, `var['train_variance']`, provenance in `uns['scellst']`. Whole or not at all.
     ///
     /// Of an ensemble: `obs['ensemble_spread']`, the members' standard deviation, the mean over genes.
+    ///
+    /// Of a model with attention: `obs['attention_score']`, whose softmax over the cells of a spot says how much each counts
+    /// there; the slide's mean is 0, of an ensemble the members' mean.
     ///
     /// Where the bundle says how far to trust it: `obs['ood_distance']` (how unlike the training cells a cell looks),
     /// `obs['abstain']` (too unlike), and `var['spot_interval90_lower']` and `_upper`, to be added to a spot's mean
@@ -162,7 +207,6 @@ impl Predicted<'_> {
     /// As [`Predicted::rows`]; [`PipelineError::H5`].
     #[cfg(feature = "h5ad")]
     pub fn write_h5ad(&self, path: &Path, observer: &dyn Observer) -> Result<(), PipelineError> {
-        use ndarray::Axis;
         use scellst_h5::{Column, PredictionHeader, PredictionWriter, SpatialLibrary};
 
         let manifest = self.bundle.manifest();
@@ -209,6 +253,8 @@ impl Predicted<'_> {
                 "stain": manifest.stain.as_ref().map(|s| s.method().to_string()),
                 "training_sections": training.sections.iter().map(|s| s.id.0.clone()).collect::<Vec<_>>(),
                 "loss": training.loss,
+                "pooling": manifest.shape.pooling().to_string(),
+                "set_radius_um": manifest.set_radius_um,
                 "members": manifest.members,
                 "genes_chosen_by": manifest.gene_selection.to_string(),
                 "best_epoch": training.best_epoch,
@@ -217,8 +263,9 @@ impl Predicted<'_> {
         };
         let mut writer = PredictionWriter::create(path, &header, None)?;
         let outliers = self.bundle.outliers();
-        let (mut distances, mut spreads) = (Vec::new(), Vec::new());
-        self.for_each_features(observer, |_, features| {
+        let (mut distances, mut spreads, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+        let cells: Vec<u32> = (0..self.cells.len() as u32).collect();
+        self.for_each_predicted(&cells, observer, |_, PredictedBlock { features, expression, spread }| {
             if let Some(outliers) = outliers {
                 let mut own = features.slice_axis(Axis(1), (..outliers.dim()).into()).to_owned();
                 // What standardising takes away is what makes a slide unlike others.
@@ -227,10 +274,17 @@ impl Predicted<'_> {
                 }
                 distances.extend(outliers.distances(own.view())?);
             }
-            let (values, spread) = self.expression(features.view())?;
+            if manifest.shape.pooling() == Pooling::Attention {
+                scores.extend(attention_scores(self.bundle.models(), features.view())?);
+            }
             spreads.extend(spread);
-            Ok(writer.write_rows(values.view())?)
+            Ok(writer.write_rows(expression.view())?)
         })?;
+        if !scores.is_empty() {
+            let mean = (scores.iter().map(|&s| f64::from(s)).sum::<f64>() / scores.len() as f64) as f32;
+            scores.iter_mut().for_each(|score| *score -= mean);
+            writer.add_obs("attention_score", &Column::F32(scores))?;
+        }
         if manifest.members > 1 {
             writer.add_obs("ensemble_spread", &Column::F32(spreads))?;
         }

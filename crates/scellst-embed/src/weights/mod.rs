@@ -1,22 +1,18 @@
-//! Weights files: safetensors, and PyTorch's zip files without running what is pickled in them.
+//! Weights files with the checks that a network needs.
 
 mod formula;
-mod pickle;
-mod pytorch;
-mod stored;
 #[cfg(test)]
 mod tests;
-mod zip;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use scellst_weights::{Listing, Stored};
 use sha2::{Digest, Sha256};
 
 use crate::{EmbedError, MocoOrigin, PixelNorm, WeightsSpec};
 pub(crate) use formula::values as untrained;
-use stored::Stored;
 
 /// Where a safetensors file says, as JSON, what is done to pixels first.
 pub(crate) const PIXELS: &str = "scellst.pixels";
@@ -62,21 +58,8 @@ pub(crate) struct Weights {
 impl Weights {
     pub(crate) fn read(encoder: &'static str, path: &Path) -> Result<Self, EmbedError> {
         let fail = |reason: String| EmbedError::WeightsFile { path: path.to_owned(), reason };
-        let length = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.len();
-        if length > MAX_FILE_BYTES {
-            return Err(fail(format!("{length} bytes are over the limit of {MAX_FILE_BYTES}")));
-        }
-        let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
-        let mut metadata = BTreeMap::<String, String>::new();
-        let tensors = if pytorch::is_zip(&bytes) {
-            pytorch::tensors(&bytes).map_err(fail)?
-        } else if let Some(reason) = pytorch::refused(&bytes) {
-            return Err(fail(reason.into()));
-        } else {
-            let (tensors, found) = safetensors(&bytes).map_err(fail)?;
-            metadata = found;
-            tensors
-        };
+        let bytes = scellst_weights::read(path, MAX_FILE_BYTES).map_err(|e| fail(e.to_string()))?;
+        let Listing { tensors, metadata } = scellst_weights::list(&bytes).map_err(|e| fail(e.to_string()))?;
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         let file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
         let says = |keys: [&str; 2]| keys.iter().find_map(|k| metadata.get(*k).cloned());
@@ -121,7 +104,7 @@ impl Weights {
 
     /// The shape of a tensor, if there is one of that name.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(&format!("{}{name}", self.prefix)).map(|t| t.shape.as_slice())
+        self.tensors.get(&format!("{}{name}", self.prefix)).map(Stored::shape)
     }
 
     pub(crate) fn wrong(&self, name: &str, expected: String, found: String) -> EmbedError {
@@ -138,10 +121,10 @@ impl Weights {
         let full = format!("{}{name}", self.prefix);
         let stored = self.tensors.get(&full).ok_or_else(|| wrong(self.missing()))?;
         self.asked.borrow_mut().insert(full);
-        if stored.shape != shape {
-            return Err(wrong(format!("{:?}", stored.shape)));
+        if stored.shape() != shape {
+            return Err(wrong(format!("{:?}", stored.shape())));
         }
-        let values = stored.values(&self.bytes).map_err(&wrong)?;
+        let values = stored.values(&self.bytes).map_err(|e| wrong(e.to_string()))?;
         match values.iter().find(|v| !v.is_finite()) {
             Some(v) => Err(wrong(format!("a value of {v}"))),
             None => Ok(values),
@@ -152,10 +135,10 @@ impl Weights {
     pub(crate) fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, EmbedError> {
         let wrong = |found: String| self.wrong(name, format!("{shape:?} of numbers"), found);
         let stored = self.tensors.get(name).ok_or_else(|| wrong(self.missing()))?;
-        if stored.shape != shape {
-            return Err(wrong(format!("{:?}", stored.shape)));
+        if stored.shape() != shape {
+            return Err(wrong(format!("{:?}", stored.shape())));
         }
-        let values = stored.wide(&self.bytes).map_err(&wrong)?;
+        let values = stored.numbers(&self.bytes).map_err(|e| wrong(e.to_string()))?;
         match values.iter().find(|v| !v.is_finite()) {
             Some(v) => Err(wrong(format!("a value of {v}"))),
             None => Ok(values),
@@ -228,24 +211,4 @@ impl Weights {
         let other = [("patch_embed.proj.weight", "vit"), ("conv_dw_1.weight", "mobilenet-v1")];
         depth.or_else(|| other.iter().find(|(t, _)| has(t)).map(|(_, n)| *n)).map(str::to_owned)
     }
-}
-
-type Found = (BTreeMap<String, Stored>, BTreeMap<String, String>);
-
-fn safetensors(bytes: &[u8]) -> Result<Found, String> {
-    let fail = |e: safetensors::SafeTensorError| format!("not a safetensors file: {e}");
-    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(fail)?;
-    let file = safetensors::SafeTensors::deserialize(bytes).map_err(fail)?;
-    let start = bytes.as_ptr() as usize;
-    let tensors = file
-        .iter()
-        .map(|(name, view)| {
-            // The data is part of the file: only where it begins is kept.
-            let begin = view.data().as_ptr() as usize - start;
-            let range = begin..begin + view.data().len();
-            (name.to_owned(), Stored::whole(format!("{:?}", view.dtype()), view.shape().to_vec(), range))
-        })
-        .collect();
-    let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    Ok((tensors, metadata))
 }

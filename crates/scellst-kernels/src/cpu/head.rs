@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::attention::horizontal;
 use super::loss::{BagLoss, Gradient};
 use super::math::softplus_and_slope;
 use super::panels::LANES;
@@ -12,12 +13,15 @@ use super::panels::LANES;
 pub struct BagRows {
     /// Its cells.
     pub rows: Range<usize>,
-    /// What each of them is multiplied with in the sum: one over their number for a mean.
+    /// What each of them is multiplied with in the sum: one over their number for a mean, 1 where every cell has a weight
+    /// of its own.
     pub weight: f32,
     /// Its row of the labels.
     pub label: usize,
     /// Its size factor.
     pub size: f32,
+    /// What its loss is multiplied with: 1 where all bags count the same.
+    pub importance: f32,
 }
 
 /// Softplus, bag sums, loss, and back to the gradient of the last layer's sums, in place.
@@ -34,6 +38,8 @@ pub struct Head<'a> {
     pub beta: f32,
     /// The bags, which together have all rows.
     pub bags: &'a [BagRows],
+    /// Where cells have weights of their own.
+    pub weighted: Option<Weighted<'a>>,
     /// Row-major `(bags of the data, genes)`.
     pub labels: &'a [f32],
     /// Columns of the labels.
@@ -56,6 +62,17 @@ pub struct HeadGradient<'a> {
     pub second: &'a mut [f64],
 }
 
+/// Weights of cells, which add up to 1 in each bag and by which their bag's weight is multiplied.
+pub struct Weighted<'a> {
+    /// One for each row.
+    pub weights: &'a [f32],
+    /// Their gradient, added to, up to a number that is the same for all cells of a bag: weights of a bag that add up to 1
+    /// do not see it. Not looked at without [`Head::gradient`].
+    pub gradient: &'a mut [f32],
+    /// Room for the values of a bag's cells; what is in it does not matter.
+    pub room: &'a mut Vec<f32>,
+}
+
 impl Head<'_> {
     /// Runs it on this thread and gives the sum of the losses, not normalised.
     ///
@@ -63,6 +80,9 @@ impl Head<'_> {
     /// If the sizes do not go together.
     pub fn run(self) -> f64 {
         assert_eq!(self.z.len(), self.bias.len() * self.rows, "a bias of another size");
+        if let Some(of) = &self.weighted {
+            assert!(of.weights.len() == self.rows && of.gradient.len() == self.rows, "weights of other rows");
+        }
         if self.rows == 0 { 0.0 } else { Arch::new().dispatch(self) }
     }
 }
@@ -84,11 +104,28 @@ impl WithSimd for Head<'_> {
             for bag in self.bags {
                 let z = &mut z[bag.rows.clone()];
                 let mut sum = [0f32; LANES];
-                for z in z.iter_mut() {
-                    for j in 0..LANES {
-                        let (value, slope) = softplus_and_slope(z[j] + bias[j], beta, inverse);
-                        sum[j] += value;
-                        z[j] = slope;
+                match &mut self.weighted {
+                    None => {
+                        for z in z.iter_mut() {
+                            for j in 0..LANES {
+                                let (value, slope) = softplus_and_slope(z[j] + bias[j], beta, inverse);
+                                sum[j] += value;
+                                z[j] = slope;
+                            }
+                        }
+                    }
+                    Some(of) => {
+                        // The way back wants the values too: only these 32 genes of one bag.
+                        of.room.resize(z.len() * LANES, 0.0);
+                        let values = of.room.as_chunks_mut::<LANES>().0;
+                        for ((z, values), weight) in z.iter_mut().zip(values).zip(&of.weights[bag.rows.clone()]) {
+                            for j in 0..LANES {
+                                let (value, slope) = softplus_and_slope(z[j] + bias[j], beta, inverse);
+                                sum[j] += weight * value;
+                                values[j] = value;
+                                z[j] = slope;
+                            }
+                        }
                     }
                 }
                 let mut label = [0.0; LANES];
@@ -97,23 +134,44 @@ impl WithSimd for Head<'_> {
                 let mean = sum.map(|s| f64::from(s * bag.weight));
                 let mut d = Gradient::default();
                 let losses = self.loss.lanes(p, &mean, &label, bag.size.into(), &mut d);
-                total += losses[..genes.len()].iter().sum::<f64>();
+                let importance = f64::from(bag.importance);
+                total += importance * losses[..genes.len()].iter().sum::<f64>();
                 if self.gradient.is_none() {
                     continue;
                 }
-                let scale = self.normaliser * f64::from(bag.weight);
+                let normaliser = self.normaliser * importance;
+                let scale = normaliser * f64::from(bag.weight);
                 let mut factor = d.mean.map(|d| (d * scale) as f32);
                 // Beyond the last gene there is nothing.
                 factor[genes.len()..].fill(0.0);
-                for z in z.iter_mut() {
-                    for j in 0..LANES {
-                        z[j] *= factor[j];
-                        bias_sum[j] += z[j];
+                match &mut self.weighted {
+                    None => {
+                        for z in z.iter_mut() {
+                            for j in 0..LANES {
+                                z[j] *= factor[j];
+                                bias_sum[j] += z[j];
+                            }
+                        }
+                    }
+                    Some(of) => {
+                        let values = of.room.as_chunks::<LANES>().0;
+                        let gradients = &mut of.gradient[bag.rows.clone()];
+                        let rows = z.iter_mut().zip(values).zip(&of.weights[bag.rows.clone()]).zip(gradients);
+                        for (((z, values), weight), d) in rows {
+                            let mut by_weight = [0f32; LANES];
+                            for j in 0..LANES {
+                                // Less the bag's mean: small differences of large sums would be lost.
+                                by_weight[j] = (values[j] - sum[j]) * factor[j];
+                                z[j] *= factor[j] * weight;
+                                bias_sum[j] += z[j];
+                            }
+                            *d += horizontal(by_weight);
+                        }
                     }
                 }
                 for (sum, d) in parameter_sum.iter_mut().zip(&d.parameters) {
                     for (sum, d) in sum.iter_mut().zip(d) {
-                        *sum += d * self.normaliser;
+                        *sum += d * normaliser;
                     }
                 }
             }

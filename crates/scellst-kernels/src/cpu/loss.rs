@@ -47,11 +47,11 @@ impl Loss {
         self != Self::Mse
     }
 
-    /// What the sum over bags and genes is multiplied with.
-    pub fn normaliser(self, bags: usize, genes: usize) -> f64 {
+    /// What the sum over bags and genes is multiplied with; `bags` is their number, or the sum of what each counts for.
+    pub fn normaliser(self, bags: f64, genes: usize) -> f64 {
         match self {
-            Self::Mse => 1.0 / (bags * genes) as f64,
-            _ => 1.0 / bags as f64,
+            Self::Mse => 1.0 / (bags * genes as f64),
+            _ => 1.0 / bags,
         }
     }
 }

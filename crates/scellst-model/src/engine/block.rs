@@ -5,8 +5,9 @@ use scellst_kernels::cpu::loss::BagLoss;
 use scellst_kernels::cpu::panels::{LANES, padded, panels};
 use scellst_kernels::cpu::product::{Left, Product};
 
-use super::Network;
-use crate::TrainData;
+use super::pool::Pool;
+use super::{Network, SetSums};
+use crate::{Pooling, TrainData};
 
 /// Panels of genes whose sums are made, compared and sent back at a time: with the layer before they stay in the
 /// second-level cache.
@@ -28,6 +29,8 @@ pub(crate) struct Block {
     pub biases: Vec<Vec<f32>>,
     /// Gradient of the genes' parameters.
     pub genes: [Vec<f64>; 2],
+    /// What the pooling keeps beside.
+    pub pool: Pool,
     /// Sum of the losses, not normalised.
     pub loss: f64,
 }
@@ -53,22 +56,25 @@ impl Block {
     /// Room for its cells; what is there is used again.
     fn make_room(&mut self, net: &Network, backward: bool) {
         let rows = self.rows.len();
-        let layers = &net.layout.layers;
-        self.inputs.resize_with(layers.len(), Vec::new);
-        self.gradients.resize_with(layers.len(), Vec::new);
-        self.biases.resize_with(layers.len(), Vec::new);
-        for (l, layer) in layers.iter().enumerate() {
+        let layout = &net.layout;
+        self.inputs.resize_with(layout.chain, Vec::new);
+        self.gradients.resize_with(layout.layers.len(), Vec::new);
+        self.biases.resize_with(layout.layers.len(), Vec::new);
+        for (l, layer) in layout.layers.iter().enumerate() {
+            self.biases[l].resize(layer.bias.len(), 0.0);
+            if l >= layout.chain {
+                continue;
+            }
             self.inputs[l].resize(rows * padded(layer.inputs), 0.0);
-            let last = l + 1 == layers.len();
             // Without a way back the last layer's sums are made in one place, part by part.
-            let width = match (backward, last) {
+            let width = match (backward, l == layout.last()) {
                 (true, _) => padded(layer.outputs),
                 (false, true) => padded(layer.outputs).min(GENE_PANELS * LANES),
                 (false, false) => 0,
             };
             self.gradients[l].resize(rows * width, 0.0);
-            self.biases[l].resize(padded(layer.outputs), 0.0);
         }
+        self.pool.make_room(net, &mut self.gradients, rows, self.bags.len());
         let genes = padded(net.shape.genes());
         let kinds = net.shape.loss().gene_parameters();
         for (k, of) in self.genes.iter_mut().enumerate() {
@@ -85,16 +91,29 @@ impl Block {
         let features = batch.data.features();
         let rows = self.rows.iter().map(|&r| features.row(r as usize).to_slice());
         net.gather(rows, self.rows.len(), &mut self.inputs[0]);
-        net.hidden(&mut self.inputs, self.rows.len(), self.first_row, batch.dropout);
+        let (count, last) = (self.rows.len(), net.layout.last());
+        let mut sets = self.pool.sets(&self.bags, &mut self.gradients[net.layout.chain..]);
+        net.hidden(&mut self.inputs, count, self.first_row, batch.dropout, &mut sets);
+        self.pool.attend(net, &self.inputs[last], &self.bags, &mut self.gradients[net.layout.chain..]);
         self.head(net, batch);
         if batch.backward {
             self.back(net, batch);
         }
     }
 
+    /// Gradient of a layer's sums and the inputs that it had, both of so many rows.
+    pub fn operands(&self, net: &Network, layer: usize) -> (&[f32], &[f32], usize) {
+        let (rows, gradient) = (self.rows.len(), &self.gradients[layer]);
+        match net.shape.pooling() {
+            _ if layer < net.layout.chain => (gradient, &self.inputs[layer], rows),
+            Pooling::DeepSet => (gradient, &self.pool.means, self.bags.len()),
+            _ => (gradient, &self.inputs[net.layout.last()], rows),
+        }
+    }
+
     /// The last layer, its loss, and the way back through it.
     fn head(&mut self, net: &Network, batch: &Batch<'_>) {
-        let (rows, last) = (self.rows.len(), net.layout.layers.len() - 1);
+        let (rows, last) = (self.rows.len(), net.layout.last());
         let layer = &net.layout.layers[last];
         let (earlier, sums) = self.gradients.split_at_mut(last);
         for first in (0..panels(layer.outputs)).step_by(GENE_PANELS) {
@@ -118,6 +137,7 @@ impl Block {
                 bias: &net.parameters[layer.bias.clone()][genes.clone()],
                 beta: net.shape.softplus_beta() as f32,
                 bags: &self.bags,
+                weighted: self.pool.weighted(),
                 labels: batch.data.label_values(),
                 genes: layer.outputs,
                 loss: batch.loss,
@@ -142,9 +162,12 @@ impl Block {
 
     /// Through the hidden layers.
     fn back(&mut self, net: &Network, batch: &Batch<'_>) {
-        let rows = self.rows.len();
-        for l in (0..net.layout.layers.len() - 1).rev() {
-            let (earlier, d) = self.gradients.split_at_mut(l);
+        let (rows, last) = (self.rows.len(), net.layout.last());
+        let (chain, side) = self.gradients.split_at_mut(net.layout.chain);
+        let before_last = last.checked_sub(1).map(|l| &mut chain[l][..]);
+        self.pool.attend_back(net, &self.bags, side, &mut self.biases[net.layout.chain..], before_last);
+        for l in (0..last).rev() {
+            let (earlier, d) = chain.split_at_mut(l);
             ActivateGrad {
                 d: &mut d[0],
                 y: &self.inputs[l + 1],
@@ -166,6 +189,9 @@ impl Block {
                     add: false,
                 }
                 .run();
+            }
+            if l == 1 {
+                self.pool.set_back(net, &self.bags, &d[0], side, &mut earlier[0], rows);
             }
         }
     }
@@ -203,10 +229,20 @@ impl Network {
     }
 
     /// All hidden layers: `inputs[0]` to the others.
-    pub fn hidden(&self, inputs: &mut [Vec<f32>], rows: usize, first_row: usize, dropout: &[Dropout]) {
-        for l in 0..self.layout.layers.len() - 1 {
+    pub fn hidden(
+        &self,
+        inputs: &mut [Vec<f32>],
+        rows: usize,
+        first_row: usize,
+        dropout: &[Dropout],
+        sets: &mut SetSums<'_>,
+    ) {
+        for l in 0..self.layout.last() {
             let (before, after) = inputs.split_at_mut(l + 1);
             self.sums(l, &before[l], rows, 0, &mut after[0]);
+            if l == 1 {
+                sets.add(self, &before[1], rows, &mut after[0]);
+            }
             Activate {
                 z: &mut after[0],
                 rows,

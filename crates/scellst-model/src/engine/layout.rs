@@ -11,18 +11,31 @@ pub(crate) struct Layer {
     pub outputs: usize,
     /// Panels over the inputs, as high as the padded outputs.
     pub weight: Range<usize>,
-    /// As long as the padded outputs.
+    /// As long as the padded outputs, or empty.
     pub bias: Range<usize>,
 }
 
-/// All parameters in one run of numbers, in panels: weights and bias of each layer, then the genes' parameters, row
-/// after row. Padding is zero and stays so: its gradient is zero.
+/// All parameters in one run of numbers, in panels: weights and bias of each layer, the attention's `w`, then the genes'
+/// parameters, row after row. Padding is zero and stays so: its gradient is zero.
 pub(crate) struct Layout {
+    /// The chain of layers, then those beside it that the pooling wants.
     pub layers: Vec<Layer>,
+    /// How many are in the chain.
+    pub chain: usize,
+    /// The attention's `w`, padded; else empty.
+    pub score: Range<usize>,
     /// Parameters of the loss, padded rows.
     pub genes: Range<usize>,
-    /// Genes without padding.
-    outputs: usize,
+    /// In the order of [`ModelShape::parameters`].
+    tensors: Vec<Place>,
+}
+
+/// Where a tensor lies.
+enum Place {
+    /// Panels over the columns, as high as the padded rows.
+    Matrix { rows: usize, columns: usize, at: Range<usize> },
+    /// Padded rows one after another.
+    Rows { columns: usize, at: Range<usize> },
 }
 
 impl Layout {
@@ -32,15 +45,28 @@ impl Layout {
             end += n;
             end - n..end
         };
-        let layer = |(inputs, outputs)| Layer {
-            inputs,
-            outputs,
-            weight: take(padded(inputs) * padded(outputs)),
-            bias: take(padded(outputs)),
+        let mut tensors = Vec::new();
+        let mut layer = |inputs: usize, outputs: usize, has_bias: bool| {
+            let weight = take(padded(inputs) * padded(outputs));
+            let bias = take(if has_bias { padded(outputs) } else { 0 });
+            tensors.push(Place::Matrix { rows: outputs, columns: inputs, at: weight.clone() });
+            if has_bias {
+                tensors.push(Place::Rows { columns: outputs, at: bias.clone() });
+            }
+            Layer { inputs, outputs, weight, bias }
         };
-        let layers = shape.layers().into_iter().map(layer).collect();
+        let mut layers: Vec<Layer> = shape.layers().into_iter().map(|(from, to)| layer(from, to, true)).collect();
+        let chain = layers.len();
+        layers.extend(shape.side_layers().into_iter().map(|side| layer(side.inputs, side.outputs, side.has_bias)));
+        let gates = shape.gates().unwrap_or(0);
+        let score = take(padded(gates));
         let genes = take(shape.loss().gene_parameters() * padded(shape.genes()));
-        Self { layers, genes, outputs: shape.genes() }
+        for (columns, at) in [(gates, &score), (shape.genes(), &genes)] {
+            if !at.is_empty() {
+                tensors.push(Place::Rows { columns, at: at.clone() });
+            }
+        }
+        Self { layers, chain, score, genes, tensors }
     }
 
     /// Number of parameters with padding.
@@ -48,35 +74,40 @@ impl Layout {
         self.genes.end
     }
 
+    /// Which layer gives the genes.
+    pub fn last(&self) -> usize {
+        self.chain - 1
+    }
+
     /// From row-major tensors in the order of [`ModelShape::parameters`].
     pub fn pack(&self, tensors: &[Vec<f32>], to: &mut [f32]) {
         to.fill(0.0);
-        for (layer, pair) in self.layers.iter().zip(tensors.chunks(2)) {
-            let [weight, bias] = pair else { continue };
-            let height = padded(layer.outputs);
-            from_rows(weight, layer.outputs, layer.inputs, height, &mut to[layer.weight.clone()]);
-            to[layer.bias.clone()][..layer.outputs].copy_from_slice(bias);
-        }
-        if let Some(genes) = tensors.get(2 * self.layers.len()) {
-            let rows = to[self.genes.clone()].chunks_mut(padded(self.outputs));
-            rows.zip(genes.chunks(self.outputs)).for_each(|(to, from)| to[..from.len()].copy_from_slice(from));
+        for (place, from) in self.tensors.iter().zip(tensors) {
+            match place {
+                Place::Matrix { rows, columns, at } => {
+                    from_rows(from, *rows, *columns, padded(*rows), &mut to[at.clone()]);
+                }
+                Place::Rows { columns, at } => {
+                    let rows = to[at.clone()].chunks_mut(padded(*columns));
+                    rows.zip(from.chunks(*columns)).for_each(|(to, from)| to[..from.len()].copy_from_slice(from));
+                }
+            }
         }
     }
 
     /// Back to row-major tensors.
     pub fn unpack(&self, from: &[f32]) -> Vec<Vec<f32>> {
-        let mut tensors = Vec::new();
-        for layer in &self.layers {
-            let mut weight = vec![0.0; layer.inputs * layer.outputs];
-            to_rows(&from[layer.weight.clone()], layer.outputs, layer.inputs, padded(layer.outputs), &mut weight);
-            tensors.push(weight);
-            tensors.push(from[layer.bias.clone()][..layer.outputs].to_vec());
-        }
-        if !self.genes.is_empty() {
-            let rows = from[self.genes.clone()].chunks(padded(self.outputs));
-            tensors.push(rows.flat_map(|row| row[..self.outputs].iter().copied()).collect());
-        }
-        tensors
+        let tensor = |place: &Place| match place {
+            Place::Matrix { rows, columns, at } => {
+                let mut values = vec![0.0; rows * columns];
+                to_rows(&from[at.clone()], *rows, *columns, padded(*rows), &mut values);
+                values
+            }
+            Place::Rows { columns, at } => {
+                from[at.clone()].chunks(padded(*columns)).flat_map(|row| row[..*columns].iter().copied()).collect()
+            }
+        };
+        self.tensors.iter().map(tensor).collect()
     }
 }
 
@@ -128,12 +159,18 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Pooling;
     use scellst_kernels::Loss;
 
     #[test]
     fn parameters_go_in_and_out_and_tasks_have_every_weight_once() {
-        let shape = ModelShape::published(70, 1100).unwrap().with_hidden(vec![40]).unwrap();
-        let shape = shape.with_loss(Loss::ZeroInflatedNb);
+        let shape = ModelShape::published(70, 1100).unwrap().with_hidden(vec![40, 45]).unwrap();
+        for pooling in Pooling::ALL {
+            check(shape.clone().with_loss(Loss::ZeroInflatedNb).with_pooling(pooling).unwrap());
+        }
+    }
+
+    fn check(shape: ModelShape) {
         let layout = Layout::new(&shape);
         let mut next = 0.0;
         let mut number = || {
@@ -148,9 +185,9 @@ mod tests {
         let tasks = layout.tasks(&mut flat);
         let weights: usize = layout.layers.iter().map(|l| l.weight.len()).sum();
         assert_eq!(tasks.iter().map(|t| t.gradient.len()).sum::<usize>(), weights);
-        let Task { layer, panel, output, height, gradient } = &tasks[0];
-        assert_eq!((*layer, *panel, *output, *height), (1, 1, 1024, 96));
+        let of_last = tasks.iter().find(|task| task.layer == layout.last()).unwrap();
+        assert_eq!((of_last.panel, of_last.output, of_last.height), (1, 1024, 96));
         // Output 1024, input 32 of the last layer.
-        assert_eq!(gradient[0], tensors[2][1024 * 40 + 32]);
+        assert_eq!(of_last.gradient[0], tensors[4][1024 * 45 + 32]);
     }
 }

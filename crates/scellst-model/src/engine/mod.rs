@@ -8,18 +8,20 @@
 
 mod block;
 mod layout;
+mod pool;
+mod predict;
 
-use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use scellst_kernels::Dropout;
 use scellst_kernels::cpu::adamw::{AdamW, square_sum};
-use scellst_kernels::cpu::head::{BagRows, Outputs};
+use scellst_kernels::cpu::head::BagRows;
 use scellst_kernels::cpu::loss::BagLoss;
-use scellst_kernels::cpu::panels::{LANES, padded, panels, transposed_panel};
+use scellst_kernels::cpu::panels::{LANES, padded, transposed_panel};
 use scellst_kernels::cpu::product::OuterProduct;
 
 use self::block::{Batch, Block};
 use self::layout::Layout;
+use self::pool::SetSums;
 use crate::{MilModel, ModelError, ModelShape, TrainData};
 
 /// Cells of a block, about.
@@ -73,48 +75,6 @@ impl Network {
             let (height, panel) = (padded(layer.outputs), padded(layer.inputs) * LANES);
             let each = |(p, out): (usize, &mut [f32])| transposed_panel(weight, height, p, out);
             forward.par_chunks_mut(panel).enumerate().for_each(each);
-        }
-    }
-
-    /// Outputs of every cell: `(cells, features)` to `(cells, genes)`.
-    pub fn predict(&self, features: ArrayView2<'_, f32>) -> Array2<f32> {
-        let (cells, genes) = (features.dim().0, self.shape.genes());
-        let mut out = Array2::zeros((cells, genes));
-        let parts = features.axis_chunks_iter(Axis(0), BLOCK_ROWS).into_par_iter();
-        let room = || (vec![Vec::new(); self.layout.layers.len()], Vec::new());
-        parts.zip(out.axis_chunks_iter_mut(Axis(0), BLOCK_ROWS)).for_each_init(room, |(inputs, z), (x, mut out)| {
-            let x = x.as_standard_layout();
-            if let Some(out) = out.as_slice_mut() {
-                self.predict_block(x.rows().into_iter().map(|r| r.to_slice()), x.dim().0, inputs, z, out);
-            }
-        });
-        out
-    }
-
-    fn predict_block<'a>(
-        &self,
-        features: impl Iterator<Item = Option<&'a [f32]>>,
-        rows: usize,
-        inputs: &mut [Vec<f32>],
-        z: &mut Vec<f32>,
-        out: &mut [f32],
-    ) {
-        /// As in training.
-        const GENE_PANELS: usize = 4;
-        for (input, layer) in inputs.iter_mut().zip(&self.layout.layers) {
-            input.resize(rows * padded(layer.inputs), 0.0);
-        }
-        self.gather(features, rows, &mut inputs[0]);
-        self.hidden(inputs, rows, 0, &[]);
-        let last = self.layout.layers.len() - 1;
-        let layer = &self.layout.layers[last];
-        for first in (0..panels(layer.outputs)).step_by(GENE_PANELS) {
-            let count = GENE_PANELS.min(panels(layer.outputs) - first);
-            z.resize(count * rows * LANES, 0.0);
-            self.sums(last, &inputs[last], rows, first, z);
-            let bias = &self.parameters[layer.bias.clone()][first * LANES..][..count * LANES];
-            let beta = self.shape.softplus_beta() as f32;
-            Outputs { z, rows, first, bias, beta, out: &mut *out, genes: layer.outputs }.run();
         }
     }
 }
@@ -175,8 +135,9 @@ impl Engine {
             None => Vec::new(),
         };
         self.divide(data, bags);
+        let shape = &self.network.shape;
         self.loss.prepare(&self.network.parameters[self.network.layout.genes.clone()]);
-        let normaliser = self.loss.loss().normaliser(bags.len(), self.network.shape.genes());
+        let normaliser = self.loss.loss().normaliser(data.importance(shape, bags), shape.genes());
         let batch = Batch { data, loss: &self.loss, normaliser, dropout: &masks, backward };
         let network = &self.network;
         self.blocks[..self.used].par_iter_mut().with_max_len(1).for_each(|block| block.run(network, &batch));
@@ -195,6 +156,7 @@ impl Engine {
             self.blocks.resize_with(count, Block::default);
         }
         self.used = count;
+        let shape = &self.network.shape;
         self.blocks[..count].iter_mut().for_each(Block::clear);
         let mut begin = 0;
         for &bag in bags {
@@ -206,22 +168,23 @@ impl Engine {
             }
             let at = block.rows.len();
             block.rows.extend(rows.map(|r| r as u32));
-            let (weight, size) = (1.0 / n as f32, data.size_factor(bag));
-            block.bags.push(BagRows { rows: at..at + n, weight, label: bag, size });
+            let (weight, importance) = shape.pooling().weights(shape.loss(), n);
+            block.bags.push(BagRows { rows: at..at + n, weight, label: bag, size: data.size_factor(bag), importance });
             begin += n;
         }
     }
 
     /// All cells' part in every weight.
     fn weight_gradients(&mut self) {
-        let (layout, blocks) = (&self.network.layout, &self.blocks[..self.used]);
+        let (network, blocks) = (&self.network, &self.blocks[..self.used]);
+        let layout = &network.layout;
         layout.tasks(&mut self.gradient).into_par_iter().with_max_len(1).for_each(|task| {
             let mut add = false;
             for block in blocks.iter().filter(|b| !b.rows.is_empty()) {
-                let rows = block.rows.len();
-                let left = &block.gradients[task.layer][task.output * rows..][..task.height * rows];
+                let (gradients, inputs, rows) = block.operands(network, task.layer);
+                let left = &gradients[task.output * rows..][..task.height * rows];
                 for (i, out) in task.gradient.chunks_mut(task.height * LANES).enumerate() {
-                    let right = &block.inputs[task.layer][(task.panel + i) * rows * LANES..][..rows * LANES];
+                    let right = &inputs[(task.panel + i) * rows * LANES..][..rows * LANES];
                     OuterProduct { left, right, rows, out, add }.run();
                 }
                 add = true;
@@ -233,6 +196,11 @@ impl Engine {
             for block in blocks.iter().filter(|b| !b.rows.is_empty()) {
                 bias.iter_mut().zip(&block.biases[l]).for_each(|(sum, b)| *sum += b);
             }
+        }
+        let score = &mut self.gradient[layout.score.clone()];
+        score.fill(0.0);
+        for block in blocks.iter().filter(|b| !b.rows.is_empty()) {
+            score.iter_mut().zip(&block.pool.score).for_each(|(sum, b)| *sum += b);
         }
         let genes = &mut self.gradient[layout.genes.clone()];
         let width = padded(self.network.shape.genes());

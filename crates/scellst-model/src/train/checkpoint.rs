@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -59,16 +58,7 @@ impl Trainer<'_> {
         let views: Vec<_> = views.collect::<Result<_, ModelError>>()?;
         let metadata = Some(HashMap::from([(KEY.to_owned(), json)]));
         let bytes = safetensors::serialize(views, metadata).map_err(|e| wrong(e.to_string()))?;
-        let write = || {
-            let mut name = path.file_name().unwrap_or_default().to_owned();
-            name.push(".part");
-            let part = path.with_file_name(name);
-            let mut file = std::fs::File::create(&part)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&part, path)
-        };
-        write().map_err(|e: std::io::Error| wrong(e.to_string()))
+        super::write_whole(path, &bytes).map_err(|e| wrong(e.to_string()))
     }
 
     /// Goes on from a checkpoint: of the same network, data, bags and settings, but for `max_epochs` and `patience`, which

@@ -35,12 +35,26 @@ impl Ensemble {
     /// # Errors
     /// As [`MilModel::predict_cells`].
     pub fn predict_cells(&self, features: ArrayView2<'_, f32>) -> Result<(Array2<f32>, Array2<f32>), ModelError> {
-        let size = (features.dim().0, self.members[0].shape().genes());
-        let (mut mean, mut square) = (Array2::<f32>::zeros(size), Array2::<f32>::zeros(size));
-        for (n, member) in (1u16..).zip(&self.members) {
+        self.predict(|_, member| member.predict_cells(features))
+    }
+
+    /// The same of whatever members predict, each told its number; all of the same size.
+    ///
+    /// # Errors
+    /// Those of `of`, and [`ModelError::Shape`] for other sizes.
+    pub fn predict(
+        &self,
+        of: impl Fn(usize, &MilModel) -> Result<Array2<f32>, ModelError>,
+    ) -> Result<(Array2<f32>, Array2<f32>), ModelError> {
+        let mut mean = of(0, &self.members[0])?;
+        let mut square = Array2::<f32>::zeros(mean.dim());
+        for (i, member) in self.members.iter().enumerate().skip(1) {
+            let values = of(i, member)?;
+            crate::network::same("rows of a member's prediction", mean.dim().0, values.dim().0)?;
+            crate::network::same("columns of a member's prediction", mean.dim().1, values.dim().1)?;
             // Welford's running mean and sum of squared differences.
-            let share = 1.0 / f32::from(n);
-            Zip::from(&mut mean).and(&mut square).and(&member.predict_cells(features)?).par_for_each(|m, s, &x| {
+            let share = 1.0 / (i + 1) as f32;
+            Zip::from(&mut mean).and(&mut square).and(&values).par_for_each(|m, s, &x| {
                 let d = x - *m;
                 *m += d * share;
                 *s += d * (x - *m);

@@ -3,14 +3,18 @@
 mod checkpoint;
 mod composed;
 mod ensemble;
+mod log;
 mod trainer;
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub use self::ensemble::{Ensemble, train_ensemble};
+use self::log::Log;
+pub use self::log::LogLine;
 pub use self::trainer::Trainer;
 use crate::engine::Engine;
 use crate::{MilModel, ModelError, TrainConfig, TrainData};
@@ -67,7 +71,26 @@ pub fn train(
     run(trainer, None, progress)
 }
 
-/// As [`train`], with a checkpoint after every epoch; goes on from it where there is one. The result has the same bits as
+/// Where a training leaves what it can be taken up from.
+#[derive(Debug, Clone)]
+pub struct TrainingFiles {
+    /// The checkpoint, written after every epoch.
+    pub checkpoint: PathBuf,
+    /// A [`LogLine`] for every epoch, if wanted; members of an ensemble may share it. Whatever the interruptions, it has
+    /// each epoch once.
+    pub log: Option<PathBuf>,
+    /// Which member of an ensemble this is, from 0; for the log.
+    pub member: usize,
+}
+
+impl TrainingFiles {
+    /// A checkpoint alone.
+    pub fn checkpoint(path: &Path) -> Self {
+        Self { checkpoint: path.to_owned(), log: None, member: 0 }
+    }
+}
+
+/// As [`train`], with a checkpoint after every epoch and a log; goes on from the checkpoint where there is one. The result has the same bits as
 /// without interruption (on the CPU). The checkpoint stays when training ends: the same call then gives the result again.
 ///
 /// # Errors
@@ -79,25 +102,32 @@ pub fn train_resumable(
     fit: &[usize],
     validation: &[usize],
     config: &TrainConfig,
-    checkpoint: &Path,
+    files: &TrainingFiles,
     progress: &mut dyn FnMut(&Epoch) -> bool,
 ) -> Result<Training, ModelError> {
     let mut trainer = Trainer::new(model, data, fit, validation, config)?;
-    if checkpoint.try_exists().is_ok_and(|there| there) {
-        trainer.restore(checkpoint)?;
+    if files.checkpoint.try_exists().is_ok_and(|there| there) {
+        trainer.restore(&files.checkpoint)?;
     }
-    run(trainer, Some(checkpoint), progress)
+    run(trainer, Some(files), progress)
 }
 
 fn run(
     mut trainer: Trainer<'_>,
-    checkpoint: Option<&Path>,
+    files: Option<&TrainingFiles>,
     progress: &mut dyn FnMut(&Epoch) -> bool,
 ) -> Result<Training, ModelError> {
+    let done = trainer.history().len();
+    let log = files.and_then(|files| Some((files.log.as_ref()?, files.member)));
+    let mut log = log.map(|(path, member)| Log::open(path, member, done)).transpose()?;
     while !trainer.is_finished() {
         if let Some(epoch) = trainer.step()? {
-            if let Some(path) = checkpoint {
-                trainer.save(path)?;
+            // The line first: one without its checkpoint is cut off again, one that is missing would stay so.
+            if let Some(log) = &mut log {
+                log.write(&epoch)?;
+            }
+            if let Some(files) = files {
+                trainer.save(&files.checkpoint)?;
             }
             if !progress(&epoch) {
                 break;
@@ -132,6 +162,17 @@ impl MilModel {
         }
         Ok((loss, named))
     }
+}
+
+/// A file whole or not at all: what was there stays until the new one is on the disk.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let mut file = std::fs::File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)
 }
 
 /// The list in parts of nearly the same length, about `size` each: no tiny last step.

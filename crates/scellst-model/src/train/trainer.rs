@@ -241,10 +241,11 @@ impl<'a> Trainer<'a> {
     /// Mean loss over the validation bags, without dropout.
     fn evaluate(&mut self) -> Result<f32, ModelError> {
         let mut sum = 0.0;
+        let importance = |bags: &[usize]| self.data.importance(self.model.shape(), bags);
         for bags in self.validation.chunks(self.config.bags_per_step) {
-            sum += self.backend.loss(self.model, self.data, bags, None, false)? * bags.len() as f64;
+            sum += self.backend.loss(self.model, self.data, bags, None, false)? * importance(bags);
         }
-        Ok((sum / self.validation.len() as f64) as f32)
+        Ok((sum / importance(&self.validation)) as f32)
     }
 
     fn gradient_norm(&self) -> Result<f64, ModelError> {

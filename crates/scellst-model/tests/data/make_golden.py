@@ -71,7 +71,70 @@ for name, loss in LOSSES.items():
     if gene.grad is not None:
         gradients["genes.parameters"] = gene.grad.tolist()
     cases[name] = {"loss": value.item(), "gradients": gradients}
+# The other ways from cells to bags; their parameters are drawn last, so that the numbers above stay.
+GATES = HIDDEN // 2
+side = {"attention.tanh.weight": (GATES, HIDDEN), "attention.tanh.bias": (GATES,),
+        "attention.sigmoid.weight": (GATES, HIDDEN), "attention.sigmoid.bias": (GATES,),
+        "attention.score.weight": (1, GATES), "set.weight": (HIDDEN, HIDDEN)}
+side = {name: nn.Parameter((torch.randn(dims) * 0.6).float().double()) for name, dims in side.items()}
+linear = [m for m in net.instance if isinstance(m, nn.Linear)]
+
+
+def forward(of_set):
+    """Last hidden layer and cells; a deep set's second layer is one linear layer of [own, mean of the bag]."""
+    h = nn.functional.leaky_relu(linear[0](x64), 0.01)
+    joined, weight = h, linear[1].weight
+    if of_set:
+        means = torch.cat([part.mean(0, keepdim=True).expand_as(part) for part in h.split(SIZES)])
+        joined, weight = torch.cat([h, means], 1), torch.cat([weight, side["set.weight"]], 1)
+    h = nn.functional.leaky_relu(nn.functional.linear(joined, weight, linear[1].bias), 0.01)
+    h = nn.functional.leaky_relu(linear[2](h), 0.01)
+    return h, nn.functional.softplus(linear[3](h), beta=20)
+
+
+def attention(h):
+    gate = lambda name: nn.functional.linear(h, side[f"attention.{name}.weight"], side[f"attention.{name}.bias"])
+    scores = nn.functional.linear(torch.tanh(gate("tanh")) * torch.sigmoid(gate("sigmoid")),
+                                  side["attention.score.weight"])
+    return torch.cat([part.softmax(0) for part in scores.split(SIZES)])
+
+
+def pooled(pooling, of_counts):
+    h, cells = forward(pooling == "deep-set")
+    if pooling == "attention":
+        cells = cells * attention(h)
+    total = pooling == "attention" or (pooling == "sum" and of_counts)
+    return torch.stack([part.sum(0) if total else part.mean(0) for part in cells.split(SIZES)])
+
+
+def pooled_loss(pooling, loss):
+    if loss == "nb-mean":
+        return -nb_mean(counts.double(), sf * pooled(pooling, True), gene.exp()).sum(1).mean()
+    errors = (pooled(pooling, False) - scaled.double()) ** 2
+    if pooling != "sum":
+        return errors.mean()
+    n = torch.tensor(SIZES, dtype=torch.float64)[:, None]
+    return (n * errors).sum() / (n.sum() * GENES)
+
+
+pooling_cases = {}
+for pooling in ["sum", "attention", "deep-set"]:
+    for loss in ["mse", "nb-mean"]:
+        net.zero_grad()
+        gene.grad = None
+        for p in side.values():
+            p.grad = None
+        value = pooled_loss(pooling, loss)
+        value.backward()
+        gradients = {n: p.grad.flatten().tolist() for n, p in zip(names, net.parameters())}
+        gradients |= {n: p.grad.flatten().tolist() for n, p in side.items() if p.grad is not None}
+        if gene.grad is not None:
+            gradients["genes.parameters"] = gene.grad.tolist()
+        pooling_cases[f"{pooling} {loss}"] = {"loss": value.item(), "gradients": gradients,
+                                              "bags": pooled(pooling, loss != "mse").flatten().tolist()}
 json.dump({
+    "side": {n: p.float().flatten().tolist() for n, p in side.items()}, "pooling_cases": pooling_cases,
+    "attention": attention(forward(False)[0]).flatten().tolist(), "deep_cells": forward(True)[1].flatten().tolist(),
     "torch": torch.__version__, "features": FEATURES, "hidden": HIDDEN, "genes": GENES, "sizes": SIZES,
     "weights": {n: w.flatten().tolist() for n, w in zip(names, weights.values())},
     "x": x.flatten().tolist(), "counts": counts.flatten().tolist(), "scaled": scaled.flatten().tolist(),

@@ -10,10 +10,14 @@ use scellst_embed::{Encoder, PixelNorm};
 use scellst_expr::{
     Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
 };
-use scellst_model::{Ensemble, Epoch, InputScale, Loss, MilModel, ModelShape, Ridge, TrainConfig, TrainData, Training};
+use scellst_model::{
+    Ensemble, Epoch, InputScale, Loss, MilModel, ModelShape, Pooling, Ridge, TrainConfig, TrainData, Training,
+    TrainingFiles,
+};
 
 use crate::bundle::{Manifest, SectionRecord, TrainingRecord};
 use crate::output::Output;
+use crate::spots::bag_predictions;
 use crate::{Bundle, Observer, PipelineError, PrepareOptions, PreparedSection, Scored};
 
 /// Which bags decide when to stop.
@@ -41,9 +45,12 @@ pub struct TrainOptions {
     pub standardise: bool,
     /// What bags are compared with their labels by; losses of counts take raw counts and size factors, and no scaling.
     pub loss: Loss,
+    /// How a spot comes from its cells.
+    pub pooling: Pooling,
     /// Models trained from as many seeds, whose mean is predicted.
     pub members: usize,
-    /// A folder that training goes on from when it was interrupted; the same bits come of it.
+    /// A folder that training goes on from when it was interrupted; the same bits come of it. Beside the checkpoints there
+    /// is `log.jsonl`: a [`scellst_model::LogLine`] for every epoch, as it ends.
     pub checkpoints: Option<PathBuf>,
     /// Refuse to train if the validation bags are known to leak (see [`scellst_bags::check_leakage`]); else it is told
     /// and kept in the bundle.
@@ -71,7 +78,8 @@ pub struct TrainOutcome {
 /// it was there and what its cells looked like.
 ///
 /// # Errors
-/// [`PipelineError::Misuse`] if nothing is left to train on; what choosing genes and training give.
+/// [`PipelineError::Misuse`] if nothing is left to train on; [`PipelineError::Cancelled`] if the observer wants no more;
+/// what choosing genes and training give.
 pub fn train(
     sections: &[PreparedSection],
     prepared: &PrepareOptions,
@@ -90,6 +98,10 @@ pub fn train(
             sections.len()
         )));
     }
+    if options.pooling == Pooling::DeepSet && prepared.context.is_some() {
+        let why = "a deep set learns what it takes from a cell's neighbourhood: leave the context out";
+        return Err(PipelineError::Misuse(why.into()));
+    }
     let training_sections = &sections[..sections.len() - held];
     let expressions: Vec<&Expression> = training_sections.iter().map(|s| &s.filtered).collect();
     let with_centres: Vec<_> = training_sections.iter().map(|s| (&s.filtered, s.spots.centres())).collect();
@@ -99,10 +111,11 @@ pub fn train(
 
     let log_labels: Vec<Array2<f32>> = sections.iter().map(|s| s.labels(&genes)).collect::<Result<_, _>>()?;
     let loss = options.loss;
+    let medians = training_sections.iter().map(PreparedSection::median_total);
+    let usual_total = medians.sum::<f64>() / training_sections.len() as f64;
     let (ranges, typical_total) = if loss.of_counts() {
-        let medians = training_sections.iter().map(PreparedSection::median_total).collect::<Vec<_>>();
-        let mean = medians.iter().sum::<f64>() / medians.len() as f64;
-        (vec![GeneRanges::new(vec![1.0; genes.len()])?; sections.len()], Some(mean))
+        let of_output = usual_total / usual_cells(training_sections, options.pooling);
+        (vec![GeneRanges::new(vec![1.0; genes.len()])?; sections.len()], Some(of_output))
     } else {
         // Held-out sections are scaled too, so that their loss compares.
         (options.scaling.fit(&log_labels.iter().map(|l| l.view()).collect::<Vec<_>>())?, None)
@@ -115,7 +128,12 @@ pub fn train(
             let (features, offsets) = (section.features.clone(), section.bags.offsets().to_vec());
             if loss.of_counts() {
                 let data = TrainData::new(features, offsets, section.counts(&genes)?)?;
-                return Ok(data.with_size_factors(section.size_factors()?)?);
+                let sizes = match options.pooling {
+                    // A spot's total is what its cells add up to: only the section's depth is given.
+                    Pooling::Sum => vec![(section.median_total() / usual_total) as f32; section.bags.len()],
+                    _ => section.size_factors()?,
+                };
+                return Ok(data.with_size_factors(sizes)?);
             }
             let mut scaled = labels.clone();
             ranges.apply(scaled.view_mut())?;
@@ -140,7 +158,7 @@ pub fn train(
     }
 
     let width = prepared.width(encoder.dim());
-    let shape = ModelShape::published(width, genes.len())?.with_loss(loss);
+    let shape = ModelShape::published(width, genes.len())?.with_loss(loss).with_pooling(options.pooling)?;
     let input = match options.standardise {
         true => InputScale::standardising(data.subset(&split.train).features()),
         false => InputScale::none(width),
@@ -152,7 +170,8 @@ pub fn train(
     let (means, measured) = (data.bag_means(), stacked(&log_labels)?);
     let [seen, held] = [&split.train, &split.validation]
         .map(|bags| weigh::Spots { features: means.select(Axis(0), bags), measured: measured.select(Axis(0), bags) });
-    let predicted = bag_predictions(&models, &output, &data.subset(&split.validation))?;
+    let held_bags = data.subset(&split.validation);
+    let predicted = bag_predictions(&models, &output, held_bags.features(), held_bags.offsets())?;
     let (ridge, scores) = weigh::compare(&seen, &held, predicted.view(), dim, &genes, &variance)?;
     let outliers = weigh::outliers(training_sections, dim, options.train.seed)?;
     let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
@@ -160,7 +179,8 @@ pub fn train(
     let newer = prepared.context.is_some() || prepared.slide_scale || loss.of_counts() || options.members > 1;
     let usual = [PixelNorm::IMAGENET, PixelNorm::SYMMETRIC, PixelNorm::UNIT].contains(&encoder.spec().pixels);
     let pixels = prepared.coarse.is_some() || prepared.slide_pixels || !usual;
-    let (format, version) = Manifest::header(prepared.stain.is_some(), newer, pixels);
+    let (format, version) = Manifest::header(prepared.stain.is_some(), newer, pixels, options.pooling);
+    let reach = training_sections.iter().map(|s| s.spots.reach_um()).fold(0.0, f64::max);
     let training = &trainings[0];
     let manifest = Manifest {
         format,
@@ -174,6 +194,7 @@ pub fn train(
         stain: prepared.stain.clone(),
         slide_scale: prepared.slide_scale,
         context: prepared.context.clone(),
+        set_radius_um: (options.pooling == Pooling::DeepSet).then_some(reach),
         detect: prepared.detect.clone(),
         filter: prepared.filter.clone(),
         shape,
@@ -225,17 +246,22 @@ fn fit(
         }
         let mut heard = |epoch: &Epoch| {
             observer.progress(epoch.epoch as u64, epochs);
-            true
+            !observer.is_cancelled()
         };
         let (train, validation) = (&split.train, &split.validation);
         trainings.push(match &options.checkpoints {
             Some(folder) => {
                 std::fs::create_dir_all(folder).map_err(PipelineError::io("write", folder))?;
-                let path = folder.join(format!("member-{member}.checkpoint"));
-                scellst_model::train_resumable(&mut model, data, train, validation, &config, &path, &mut heard)?
+                let checkpoint = folder.join(format!("member-{member}.checkpoint"));
+                let log = Some(folder.join("log.jsonl"));
+                let files = TrainingFiles { checkpoint, log, member: member as usize };
+                scellst_model::train_resumable(&mut model, data, train, validation, &config, &files, &mut heard)?
             }
             None => scellst_model::train(&mut model, data, train, validation, &config, &mut heard)?,
         });
+        if observer.is_cancelled() {
+            return Err(PipelineError::Cancelled);
+        }
         observer.progress(epochs, epochs);
         models.push(model);
     }
@@ -248,17 +274,10 @@ fn stacked(parts: &[Array2<f32>]) -> Result<Array2<f32>, PipelineError> {
     ndarray::concatenate(Axis(0), &views).map_err(|e| PipelineError::Misuse(format!("labels of other widths: {e}")))
 }
 
-/// Mean log-normalised prediction of each bag's cells.
-fn bag_predictions(models: &Ensemble, output: &Output, bags: &TrainData) -> Result<Array2<f32>, PipelineError> {
-    let (cells, _) = output.expression(models, bags.features())?;
-    let mut means = Array2::zeros(bags.labels().dim());
-    for (i, mut row) in means.rows_mut().into_iter().enumerate() {
-        for cell in bags.bag(i) {
-            row += &cells.row(cell);
-        }
-        row /= bags.bag(i).len() as f32;
-    }
-    Ok(means)
+/// Cells in a spot of these sections, where they add up to it; else 1.
+fn usual_cells(sections: &[PreparedSection], pooling: Pooling) -> f64 {
+    let (cells, bags) = sections.iter().fold((0, 0), |(c, b), s| (c + s.bags.n_cells(), b + s.bags.len()));
+    if pooling == Pooling::Sum { cells as f64 / bags.max(1) as f64 } else { 1.0 }
 }
 
 impl SectionRecord {

@@ -10,7 +10,7 @@ const CENTRAL: [u8; 4] = *b"PK\x01\x02";
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
 
 /// Every member's place in the file.
-pub(super) fn members(file: &[u8]) -> Result<BTreeMap<String, Range<usize>>, String> {
+pub(crate) fn members(file: &[u8]) -> Result<BTreeMap<String, Range<usize>>, String> {
     let (count, mut at) = directory(file)?;
     let mut found = BTreeMap::new();
     for _ in 0..count {

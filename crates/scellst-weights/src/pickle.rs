@@ -8,10 +8,10 @@
 const MAX_BYTES: usize = 2 << 20;
 
 /// Place of a value.
-pub(super) type Id = usize;
+pub(crate) type Id = usize;
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Nothing,
     Mark,
     Int(i64),
@@ -27,7 +27,7 @@ pub(super) enum Value {
 
 /// The names that a pickle may use.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Known {
+pub(crate) enum Known {
     Dict,
     Tensor,
     Parameter,
@@ -56,17 +56,17 @@ fn known(module: &str, name: &str) -> Option<Known> {
 }
 
 /// What a pickle holds. Values refer to each other by their place, so that no depth of nesting costs stack.
-pub(super) struct Pickle {
+pub(crate) struct Pickle {
     values: Vec<Value>,
     pub root: Id,
 }
 
 impl Pickle {
-    pub(super) fn value(&self, id: Id) -> &Value {
+    pub(crate) fn value(&self, id: Id) -> &Value {
         self.values.get(id).unwrap_or(&Value::Other)
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > MAX_BYTES {
             return Err(format!("its pickle of {} bytes is over the limit of {MAX_BYTES}", bytes.len()));
         }

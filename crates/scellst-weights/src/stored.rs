@@ -2,21 +2,28 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-/// Where in a file a tensor lies.
+use crate::WeightsError;
+
+/// Where in a file a tensor lies, which is not to be believed before it is read.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
-    /// As the file names it: `F32`, `F16`, `BF16`, `F64` are read.
-    pub dtype: String,
-    pub shape: Vec<usize>,
+pub struct Stored {
+    /// As the file names it.
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<usize>,
     /// From one index to the next along each axis, values.
-    pub stride: Vec<usize>,
+    pub(crate) stride: Vec<usize>,
     /// Of the values in the file.
-    pub range: Range<usize>,
+    pub(crate) range: Range<usize>,
 }
 
 impl Stored {
+    /// Its sizes, the slowest axis first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// Row by row.
-    pub(super) fn whole(dtype: String, shape: Vec<usize>, range: Range<usize>) -> Self {
+    pub(crate) fn whole(dtype: String, shape: Vec<usize>, range: Range<usize>) -> Self {
         let mut stride = vec![1usize; shape.len()];
         for i in (0..shape.len().saturating_sub(1)).rev() {
             stride[i] = stride[i + 1].saturating_mul(shape[i + 1]);
@@ -24,8 +31,23 @@ impl Stored {
         Self { dtype, shape, stride, range }
     }
 
-    /// Row by row as f32, or what stands against it.
-    pub(super) fn values(&self, file: &[u8]) -> Result<Vec<f32>, String> {
+    /// Its values row by row, f32; of f16, bf16, f32 or f64 in the file that it was listed from.
+    ///
+    /// # Errors
+    /// [`WeightsError::Values`] for other types, and where there are fewer values than it says.
+    pub fn values(&self, file: &[u8]) -> Result<Vec<f32>, WeightsError> {
+        self.floats(file).map_err(WeightsError::Values)
+    }
+
+    /// The same as f64, of 32- and 64-bit whole numbers too.
+    ///
+    /// # Errors
+    /// As [`Stored::values`].
+    pub fn numbers(&self, file: &[u8]) -> Result<Vec<f64>, WeightsError> {
+        self.wide(file).map_err(WeightsError::Values)
+    }
+
+    fn floats(&self, file: &[u8]) -> Result<Vec<f32>, String> {
         match self.dtype.as_str() {
             "F32" => self.read(file, f32::from_le_bytes),
             "F16" => self.read(file, |b| f16::from_le_bytes(b).to_f32()),
@@ -35,15 +57,14 @@ impl Stored {
         }
     }
 
-    /// As [`Stored::values`] as f64, whole numbers too.
-    pub(super) fn wide(&self, file: &[u8]) -> Result<Vec<f64>, String> {
+    fn wide(&self, file: &[u8]) -> Result<Vec<f64>, String> {
         match self.dtype.as_str() {
             "F64" => self.read(file, f64::from_le_bytes),
             "I64" => self.read(file, |b| i64::from_le_bytes(b) as f64),
             "U64" => self.read(file, |b| u64::from_le_bytes(b) as f64),
             "I32" => self.read(file, |b| i32::from_le_bytes(b).into()),
             "U32" => self.read(file, |b| u32::from_le_bytes(b).into()),
-            _ => self.values(file).map(|v| v.into_iter().map(f64::from).collect()),
+            _ => self.floats(file).map(|v| v.into_iter().map(f64::from).collect()),
         }
     }
 

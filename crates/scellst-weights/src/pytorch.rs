@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::pickle::{Id, Pickle, Value};
-use super::stored::Stored;
-use super::zip;
+use crate::pickle::{Id, Pickle, Value};
+use crate::{Stored, zip};
 
 /// Where checkpoints have the network's tensors, if not at the top.
 const KEYS: [&str; 6] = ["state_dict", "model_state_dict", "teacher", "model", "student", "net"];
 
-pub(super) fn is_zip(file: &[u8]) -> bool {
+pub(crate) fn is_zip(file: &[u8]) -> bool {
     file.starts_with(b"PK\x03\x04")
 }
 
 /// Why a file that is neither a zip nor safetensors is not read, if it is known what it is.
-pub(super) fn refused(file: &[u8]) -> Option<&'static str> {
+pub(crate) fn refused(file: &[u8]) -> Option<&'static str> {
     // torch.save before 1.6: a pickle of the magic number 0x1950a86a20f9469cfc6c.
     let legacy = file.len() > 16 && file.starts_with(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19");
     if legacy {
@@ -30,7 +29,7 @@ pub(super) fn refused(file: &[u8]) -> Option<&'static str> {
 }
 
 /// The tensors by name. A nested dictionary of tensors is looked for where there are none at the top.
-pub(super) fn tensors(file: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
+pub(crate) fn tensors(file: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
     let members = zip::members(file)?;
     let (name, range) = members
         .iter()
