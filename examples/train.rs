@@ -13,7 +13,7 @@ use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::{Loss, TrainConfig};
 use scellst::pipeline::{
     Cohort, ContextSpec, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions, Validation,
-    load_section, parse_device, prepare, train,
+    load_section, parse_device, patch_crop, prepare, train,
 };
 
 /// Trains a model from slides and their spots, and writes it as a bundle
@@ -90,6 +90,9 @@ struct Args {
     /// Let each cell see its neighbourhood too: the mean features of all cells within these radii, um
     #[arg(long, value_name = "50,100,200")]
     context: Option<ContextSpec>,
+    /// Leave out the baseline on patches of 112 um around the spots, which takes about 20 times as long a spot as a cell
+    #[arg(long)]
+    no_patch_baseline: bool,
     /// Of weights, dropout and splits
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -212,7 +215,8 @@ fn main() -> ExitCode {
         };
         let slide_scale = args.feature_scaling == FeatureScaling::Slide;
         let context = args.context.clone();
-        let prepared_as = PrepareOptions { filter, stain, slide_scale, context, ..PrepareOptions::default() };
+        let patch = patch_crop(encoder.as_ref()).filter(|_| !args.no_patch_baseline);
+        let prepared_as = PrepareOptions { filter, stain, slide_scale, context, patch, ..PrepareOptions::default() };
         let mut sections = Vec::new();
         for source in &sources {
             let section = prepare(load_section(source)?, &prepared_as, encoder.as_ref(), &console)

@@ -39,12 +39,13 @@ pub fn report(s: &Sources<'_>) -> Result<Report> {
     let mut methods = vec![Method {
         name: "model".into(),
         pearson: weighed.means.clone(),
+        rmse: Some(weighed.rmse()),
         p_value: None,
         constant: evaluation.summary.constant,
     }];
     for (name, beside) in s.beside {
-        let Beside { means, p_value, constant, .. } = beside.clone();
-        methods.push(Method { name: name.clone(), pearson: means, p_value, constant });
+        let Beside { rmse, means, p_value, constant, .. } = beside.clone();
+        methods.push(Method { name: name.clone(), pearson: means, rmse: Some(rmse), p_value, constant });
     }
     let columns = COLUMNS[1..].iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned())).collect();
     let rows = weighed.rows(&compared.variance).map(|(gene, values)| (gene.to_owned(), values)).collect();

@@ -10,7 +10,7 @@ use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Output;
-use crate::{CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
+use crate::{BaselineSet, CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
@@ -35,11 +35,13 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// | `encoder.safetensors` | the encoder's weights, if it has any |
 /// | `conformal.json` | the [`SpotIntervals`], if enough bags validated |
 /// | `outlier.safetensors` | the [`CellOutliers`], if enough cells trained |
+/// | `baselines.safetensors` | the [`BaselineSet`], if enough bags trained |
 pub struct Bundle {
     manifest: Manifest,
     models: Ensemble,
     intervals: Option<SpotIntervals>,
     outliers: Option<CellOutliers>,
+    baselines: Option<BaselineSet>,
     /// Where it was read from.
     folder: Option<PathBuf>,
 }
@@ -205,12 +207,27 @@ impl Manifest {
 impl Bundle {
     /// From its parts.
     pub(crate) fn new(manifest: Manifest, models: Ensemble) -> Self {
-        Self { manifest, models, intervals: None, outliers: None, folder: None }
+        Self { manifest, models, intervals: None, outliers: None, baselines: None, folder: None }
     }
 
     /// With what says how far to trust it.
     pub(crate) fn with_uncertainty(self, intervals: Option<SpotIntervals>, outliers: Option<CellOutliers>) -> Self {
         Self { intervals, outliers, ..self }
+    }
+
+    /// With what it is to be held against.
+    pub(crate) fn with_baselines(self, baselines: Option<BaselineSet>) -> Self {
+        Self { baselines, ..self }
+    }
+
+    /// What it is to be held against: fitted on the same bags.
+    pub fn baselines(&self) -> Option<&BaselineSet> {
+        self.baselines.as_ref()
+    }
+
+    /// The folder that it was read from.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// How far predictions of spots were off on bags that trained nothing.
@@ -319,6 +336,9 @@ impl Bundle {
         if let Some(outliers) = &self.outliers {
             write(CellOutliers::FILE, &outliers.to_bytes()?)?;
         }
+        if let Some(baselines) = &self.baselines {
+            write(BaselineSet::FILE, &baselines.to_bytes()?)?;
+        }
         extra.iter().try_for_each(|(name, bytes)| write(name, bytes))?;
         if exists {
             std::fs::remove_dir_all(folder).map_err(PipelineError::io("replace", folder))?;
@@ -385,7 +405,17 @@ impl Bundle {
             }
             None => None,
         };
-        Ok(Self { manifest, models, intervals, outliers, folder: Some(folder.to_owned()) })
+        let baselines = match there(BaselineSet::FILE) {
+            Some(path) => {
+                let (baselines, dim) = (BaselineSet::read(&path)?, manifest.encoder.dim);
+                baselines
+                    .check(manifest.genes.len(), dim, manifest.shape.input())
+                    .map_err(|problem| PipelineError::Description { path, problem })?;
+                Some(baselines)
+            }
+            None => None,
+        };
+        Ok(Self { manifest, models, intervals, outliers, baselines, folder: Some(folder.to_owned()) })
     }
 }
 

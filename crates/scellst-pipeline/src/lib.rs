@@ -48,7 +48,7 @@ mod train;
 mod uncertainty;
 
 pub use baseline::{Scored, score_bags};
-pub use baselines::{Baseline, FittedBaseline};
+pub use baselines::{Baseline, BaselineSet, FittedBaseline, Grouped, Sight, patch_crop, predict_baselines};
 pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
 pub use cohort::Cohort;
 pub use context::ContextSpec;

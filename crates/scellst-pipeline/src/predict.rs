@@ -166,6 +166,9 @@ impl Predicted<'_> {
                 "created_by": concat!("scellst ", env!("CARGO_PKG_VERSION")),
                 "unit": "log1p of counts per 10,000, predicted from H&E, not measured",
                 "slide": file(self.slide.path()),
+                // Where evaluating finds the baselines, and what they see.
+                "slide_path": self.slide.path().display().to_string(),
+                "model_path": self.bundle.folder().map(|folder| folder.display().to_string()),
                 "mpp_x": mpp.x(),
                 "mpp_y": mpp.y(),
                 "encoder": manifest.encoder.name,

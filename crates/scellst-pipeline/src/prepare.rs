@@ -8,6 +8,7 @@ use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
 use scellst_types::{Level0, Micron, MicronsPerPixel, Point, SectionId, SpotShape};
 
+use crate::baselines::embed_patches;
 use crate::context::SlideCells;
 use crate::{ContextSpec, Observer, PipelineError, SlideScale};
 
@@ -44,6 +45,8 @@ pub struct PrepareOptions {
     pub slide_scale: bool,
     /// The neighbourhood that a cell is seen in; `None`: a cell alone.
     pub context: Option<ContextSpec>,
+    /// The patches around spots that a baseline sees, see [`patch_crop`](crate::patch_crop); `None`: no such baseline.
+    pub patch: Option<CropSpec>,
 }
 
 /// A section ready for training.
@@ -78,6 +81,8 @@ pub struct PreparedSection {
     pub features: Array2<f32>,
     /// What they were standardised by, if they were.
     pub scale: Option<SlideScale>,
+    /// Features of the patch around each bag's spot `(bags, dim)`, if they were asked for.
+    pub patches: Option<Array2<f32>>,
 }
 
 impl PreparedSection {
@@ -158,6 +163,11 @@ pub fn prepare(
     let scale = options.slide_scale.then(|| seen.measure_scale(observer)).transpose()?;
     seen.scale = scale.as_ref();
     let features = seen.features(bags.cells(), observer)?;
+    let of_bags: Vec<_> = bags.spots().iter().map(|&spot| spots.centres()[spot as usize]).collect();
+    let patch = options.patch.as_ref();
+    let patches = patch
+        .map(|crop| embed_patches(&section.slide, &of_bags, crop, stain.as_ref(), encoder, observer))
+        .transpose()?;
     Ok(PreparedSection {
         id: section.id,
         patient: section.patient,
@@ -174,6 +184,7 @@ pub fn prepare(
         qc,
         features,
         scale,
+        patches,
     })
 }
 

@@ -5,4 +5,5 @@ mod intervals;
 mod outliers;
 
 pub use intervals::SpotIntervals;
+pub(crate) use outliers::read_within;
 pub use outliers::{CellOutliers, OutlierCells};
