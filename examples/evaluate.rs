@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
+use scellst::h5::read_uns_number;
 use scellst::pipeline::{EvaluateOptions, Evaluation, EvidenceOptions, MeanPearson, Observer, Pooling, evaluate};
 use scellst::types::MicronsPerPixel;
 
@@ -140,7 +141,12 @@ fn main() -> ExitCode {
         if !args.no_baselines {
             match (&bundle, &slide) {
                 (Some((_, bundle)), Some(slide)) => {
-                    beside.extend(common::baselines::beside(bundle, slide, args.mpp, &result, &weighing, &console)?);
+                    // A slide that says nothing was predicted with a resolution given.
+                    let mpp = match args.mpp {
+                        Some(mpp) => Some(mpp),
+                        None => read_uns_number(&args.pred, &["scellst", "mpp_x"])?,
+                    };
+                    beside.extend(common::baselines::beside(bundle, slide, mpp, &result, &weighing, &console)?);
                 }
                 _ => println!("note: the model's baselines need its bundle and the slide: --model, --slide"),
             }

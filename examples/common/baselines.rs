@@ -54,9 +54,10 @@ pub fn beside(
 
 /// The model and what stands beside it, a line each.
 pub fn table(result: &Evaluation, weighed: &Weighed, beside: &[(String, Beside)]) -> Vec<String> {
+    let width = beside.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(12);
     let line = |name: &str, means: &[(usize, f64, Option<(f64, f64)>)], rmse: f64, rest: String| {
-        let means: String = means.iter().map(|(genes, mean, _)| format!("  top {genes}: {mean:.3}")).collect();
-        format!("{name:<36}{means}  RMSE {rmse:.3}{rest}")
+        let means: String = means.iter().map(|(genes, mean, _)| format!("  top {genes}: {:.3}", mean + 0.0)).collect();
+        format!("{name:<width$}{means}  RMSE {rmse:.3}{rest}")
     };
     let genes = result.compared.genes.len();
     let mut lines = vec![line("prediction", &weighed.means, weighed.rmse(), String::new())];

@@ -186,3 +186,87 @@ impl Stored<'_> {
 fn same(what: &str, expected: usize, found: usize) -> Result<(), String> {
     if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected}, found {found}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::SpotFeatures;
+    use super::*;
+
+    fn noise(rows: usize, columns: usize, shift: usize) -> Array2<f32> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 7919 + j * 104_729 + i * j * 31 + shift) % 997) as f32)
+    }
+
+    fn spots(rows: usize, shift: usize) -> SpotFeatures {
+        SpotFeatures { cells: noise(rows, 7, shift), own: 3, patches: Some(noise(rows, 3, shift + 5)) }
+    }
+
+    fn set() -> BaselineSet {
+        let patch = CropSpec::default();
+        BaselineSet::fit(&spots(40, 0), noise(40, 2, 9).view(), Some(&patch)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_is_read_predicts_the_same_bits() {
+        let set = set();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(BaselineSet::FILE);
+        std::fs::write(&path, set.to_bytes().unwrap()).unwrap();
+        let read = BaselineSet::read(&path).unwrap();
+        assert_eq!(read, set);
+        let (a, b) = (read.predict(&spots(9, 3)).unwrap(), set.predict(&spots(9, 3)).unwrap());
+        assert_eq!(a, b);
+        let names: Vec<&str> = a.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "ridge on spot means with context",
+                "mean of the training spots",
+                "ridge on spot means",
+                "PCA-256 + ridge",
+                "10 nearest spots",
+                "ridge on patches of 12 um",
+                "PCA-256 + ridge on patches of 12 um"
+            ]
+        );
+        assert_eq!(read.check(2, 3, 7), Ok(()));
+        // Without patches and context only the others are left.
+        let plain = SpotFeatures { cells: noise(9, 3, 3), own: 3, patches: None };
+        assert_eq!(read.predict(&plain).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn another_model_s_and_broken_ones_are_named() {
+        let set = set();
+        for (genes, own, with_context) in [(5, 3, 7), (2, 4, 7), (2, 3, 8)] {
+            assert!(set.check(genes, own, with_context).is_err());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.safetensors");
+        let bytes = set.to_bytes().unwrap();
+        let replaced = |from: &str, to: &str| {
+            assert_eq!(from.len(), to.len());
+            let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+            [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
+        };
+        let mut infinite = bytes.clone();
+        let end = infinite.len();
+        infinite[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+        let broken = [
+            replaced("scellst-baselines", "scellst-baselinez"),
+            replaced("\\\"version\\\":1", "\\\"version\\\":2"),
+            replaced("2.weights", "2.weightz"),
+            replaced("[40,3]", "[3,40]"),
+            infinite,
+            bytes[..bytes.len() / 2].to_vec(),
+            Vec::new(),
+        ];
+        for (at, bad) in broken.iter().enumerate() {
+            std::fs::write(&path, bad).unwrap();
+            let e = BaselineSet::read(&path).expect_err(&at.to_string()).to_string();
+            assert!(e.contains("b.safetensors"), "{e}");
+        }
+        assert!(BaselineSet::read(&folder.path().join("none")).is_err());
+        // Too few spots to fit anything.
+        assert!(BaselineSet::fit(&spots(2, 0), noise(2, 2, 0).view(), None).unwrap().is_none());
+    }
+}

@@ -60,8 +60,8 @@ impl BaselineSet {
     /// Its name in a bundle.
     pub const FILE: &str = "baselines.safetensors";
 
-    /// All kinds on the cells' own features, a ridge on those with context, HEST-Benchmark's recipe on patches: as far
-    /// as there are such features. Nothing from fewer than three spots.
+    /// All kinds on the cells' own features, a ridge on those with context, a ridge and HEST-Benchmark's recipe
+    /// on patches: as far as there are such features. Nothing from fewer than three spots.
     pub(crate) fn fit(
         spots: &SpotFeatures,
         measured: ArrayView2<'_, f32>,
@@ -71,9 +71,10 @@ impl BaselineSet {
             return Ok(None);
         }
         let on_cells = Baseline::ALL.map(|kind| (Sight::Cells, kind));
-        let others = [(Sight::Context, Baseline::Ridge), (Sight::Patch, Baseline::PcaRidge(256))];
+        // The recipe hardly penalises, which few spots suffer from: an honest ridge beside it.
+        let on_patches = [Baseline::Ridge, Baseline::PcaRidge(256)].map(|kind| (Sight::Patch, kind));
         let mut fitted = Vec::new();
-        for (sight, kind) in others.into_iter().chain(on_cells) {
+        for (sight, kind) in [(Sight::Context, Baseline::Ridge)].into_iter().chain(on_cells).chain(on_patches) {
             if let Some(features) = spots.of(sight) {
                 fitted.push((sight, kind.fit(features, measured)?));
             }
@@ -109,6 +110,7 @@ impl BaselineSet {
         match (sight, &self.patch) {
             (Sight::Context, _) => format!("{kind} with context"),
             (Sight::Patch, Some(crop)) => {
+                let kind = if kind == Baseline::Ridge { "ridge".to_owned() } else { kind.to_string() };
                 format!("{kind} on patches of {:.0} um", f64::from(crop.centre_px) * crop.mpp)
             }
             _ => kind.to_string(),
