@@ -153,6 +153,12 @@ fn numbers(s: &Sources<'_>) -> Result<Vec<Number>> {
         let (low, high) = (in_spot.first().copied().unwrap_or(0), in_spot.last().copied().unwrap_or(0));
         all.insert(2, number("cells a spot", middle.to_string(), format!("median; {low} to {high}")));
     }
+    let colour = |name: &str| read_uns_number(s.pred, &["scellst_colour", name]);
+    if let (Some(shift), Some(limit)) = (colour("shift")?, colour("limit")?) {
+        let note =
+            format!("of the mean cell from training, in standard deviations of cells; expected up to {limit:.1}");
+        all.push(number("shift of colours", format!("{shift:.2}"), note));
+    }
     let obs = scellst::h5::MatrixReader::open(s.pred, None)?.read_obs()?;
     if let Some(flags) = obs.numeric.get("abstain") {
         let share = flags.iter().sum::<f64>() / flags.len().max(1) as f64;

@@ -10,7 +10,7 @@ use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Output;
-use crate::{BaselineSet, CellOutliers, ContextSpec, PipelineError, Scored, SpotIntervals};
+use crate::{BaselineSet, CellOutliers, ContextSpec, PipelineError, Scored, SlideColour, SpotIntervals};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
@@ -35,12 +35,14 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// | `encoder.safetensors` | the encoder's weights, if it has any |
 /// | `conformal.json` | the [`SpotIntervals`], if enough bags validated |
 /// | `outlier.safetensors` | the [`CellOutliers`], if enough cells trained |
+/// | `colour.json` | the [`SlideColour`], likewise |
 /// | `baselines.safetensors` | the [`BaselineSet`], if enough bags trained |
 pub struct Bundle {
     manifest: Manifest,
     models: Ensemble,
     intervals: Option<SpotIntervals>,
     outliers: Option<CellOutliers>,
+    colour: Option<SlideColour>,
     baselines: Option<BaselineSet>,
     /// Where it was read from.
     folder: Option<PathBuf>,
@@ -207,12 +209,17 @@ impl Manifest {
 impl Bundle {
     /// From its parts.
     pub(crate) fn new(manifest: Manifest, models: Ensemble) -> Self {
-        Self { manifest, models, intervals: None, outliers: None, baselines: None, folder: None }
+        Self { manifest, models, intervals: None, outliers: None, colour: None, baselines: None, folder: None }
     }
 
     /// With what says how far to trust it.
-    pub(crate) fn with_uncertainty(self, intervals: Option<SpotIntervals>, outliers: Option<CellOutliers>) -> Self {
-        Self { intervals, outliers, ..self }
+    pub(crate) fn with_uncertainty(
+        self,
+        intervals: Option<SpotIntervals>,
+        outliers: Option<CellOutliers>,
+        colour: Option<SlideColour>,
+    ) -> Self {
+        Self { intervals, outliers, colour, ..self }
     }
 
     /// With what it is to be held against.
@@ -238,6 +245,11 @@ impl Bundle {
     /// What tells cells that are unlike those trained on.
     pub fn outliers(&self) -> Option<&CellOutliers> {
         self.outliers.as_ref()
+    }
+
+    /// What tells slides that are coloured otherwise than those trained on.
+    pub fn colour(&self) -> Option<&SlideColour> {
+        self.colour.as_ref()
     }
 
     /// What is known of the model.
@@ -336,6 +348,9 @@ impl Bundle {
         if let Some(outliers) = &self.outliers {
             write(CellOutliers::FILE, &outliers.to_bytes()?)?;
         }
+        if let Some(colour) = &self.colour {
+            write(SlideColour::FILE, &colour.to_json()?)?;
+        }
         if let Some(baselines) = &self.baselines {
             write(BaselineSet::FILE, &baselines.to_bytes()?)?;
         }
@@ -405,6 +420,7 @@ impl Bundle {
             }
             None => None,
         };
+        let colour = there(SlideColour::FILE).map(|path| SlideColour::read(&path)).transpose()?;
         let baselines = match there(BaselineSet::FILE) {
             Some(path) => {
                 let (baselines, dim) = (BaselineSet::read(&path)?, manifest.encoder.dim);
@@ -415,7 +431,7 @@ impl Bundle {
             }
             None => None,
         };
-        Ok(Self { manifest, models, intervals, outliers, baselines, folder: Some(folder.to_owned()) })
+        Ok(Self { manifest, models, intervals, outliers, colour, baselines, folder: Some(folder.to_owned()) })
     }
 }
 

@@ -66,4 +66,4 @@ pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
 pub use scale::SlideScale;
 pub use source::SectionSource;
 pub use train::{TrainOptions, TrainOutcome, Validation, train};
-pub use uncertainty::{CellOutliers, OutlierCells, SpotIntervals};
+pub use uncertainty::{CellOutliers, ColourShift, OutlierCells, SlideColour, SpotIntervals, cell_colours};

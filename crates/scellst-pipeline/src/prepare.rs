@@ -10,7 +10,7 @@ use scellst_types::{Level0, Micron, MicronsPerPixel, Point, SectionId, SpotShape
 
 use crate::baselines::embed_patches;
 use crate::context::SlideCells;
-use crate::{ContextSpec, Observer, PipelineError, SlideScale};
+use crate::{ContextSpec, Observer, PipelineError, SlideScale, cell_colours};
 
 /// A section in memory: its slide is open, its counts are read.
 pub struct LoadedSection {
@@ -81,6 +81,8 @@ pub struct PreparedSection {
     pub features: Array2<f32>,
     /// What they were standardised by, if they were.
     pub scale: Option<SlideScale>,
+    /// Colours of the cells in bags, in the order of `features`: [`cell_colours`].
+    pub colours: Array2<f32>,
     /// Features of the patch around each bag's spot `(bags, dim)`, if they were asked for.
     pub patches: Option<Array2<f32>>,
 }
@@ -163,6 +165,8 @@ pub fn prepare(
     let scale = options.slide_scale.then(|| seen.measure_scale(observer)).transpose()?;
     seen.scale = scale.as_ref();
     let features = seen.features(bags.cells(), observer)?;
+    let in_bags: Vec<_> = bags.cells().iter().map(|&cell| cells.centroids()[cell as usize]).collect();
+    let colours = cell_colours(&section.slide, &in_bags, &options.crop, stain.as_ref())?;
     let of_bags: Vec<_> = bags.spots().iter().map(|&spot| spots.centres()[spot as usize]).collect();
     let patch = options.patch.as_ref();
     let patches = patch
@@ -184,6 +188,7 @@ pub fn prepare(
         qc,
         features,
         scale,
+        colours,
         patches,
     })
 }

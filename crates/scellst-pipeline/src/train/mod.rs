@@ -154,6 +154,7 @@ pub fn train(
     let predicted = bag_predictions(&models, &output, &data.subset(&split.validation))?;
     let patch = prepared.patch.as_ref();
     let (baselines, scores) = weigh::compare(&seen, &held, predicted.view(), patch, &genes, &variance)?;
+    let colour = weigh::colour(training_sections, options.train.seed)?;
     let outliers = weigh::outliers(training_sections, dim, options.train.seed)?;
     let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
     let intervals = weigh::intervals(predicted.view(), held.measured.view(), &genes, &of, options.validation)?;
@@ -193,7 +194,7 @@ pub fn train(
             leakage: Some(leakage),
         },
     };
-    let bundle = Bundle::new(manifest, models).with_uncertainty(intervals, outliers).with_baselines(baselines);
+    let bundle = Bundle::new(manifest, models).with_uncertainty(intervals, outliers, colour).with_baselines(baselines);
     Ok(TrainOutcome { bundle, trainings, scores, genes: gene_scores })
 }
 

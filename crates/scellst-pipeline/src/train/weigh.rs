@@ -6,7 +6,8 @@ use scellst_cells::CropSpec;
 
 use crate::baselines::SpotFeatures;
 use crate::{
-    Baseline, BaselineSet, CellOutliers, PipelineError, PreparedSection, Scored, SpotIntervals, Validation, score_bags,
+    Baseline, BaselineSet, CellOutliers, PipelineError, PreparedSection, Scored, SlideColour, SpotIntervals,
+    Validation, score_bags,
 };
 
 /// Bags that trained or that validate: what there is to see of them, and their log-normalised expression.
@@ -49,6 +50,16 @@ pub(super) fn compare(
     Ok((Some(baselines), scores))
 }
 
+/// Cells that it takes to know what is usual.
+const FEWEST_CELLS: usize = 200;
+
+/// What tells slides coloured otherwise than the training sections; nothing from too few cells.
+pub(super) fn colour(sections: &[PreparedSection], seed: u64) -> Result<Option<SlideColour>, PipelineError> {
+    let colours: Vec<_> = sections.iter().map(|section| section.colours.view()).collect();
+    let enough = colours.iter().map(|part| part.nrows()).sum::<usize>() >= FEWEST_CELLS;
+    enough.then(|| SlideColour::fit(&colours, seed)).transpose()
+}
+
 /// What tells cells that look unlike those in the bags of the training sections, by their own features as the encoder
 /// gave them; nothing from too few cells.
 pub(super) fn outliers(
@@ -56,7 +67,6 @@ pub(super) fn outliers(
     dim: usize,
     seed: u64,
 ) -> Result<Option<CellOutliers>, PipelineError> {
-    const FEWEST_CELLS: usize = 200;
     let cells = sections.iter().map(|section| section.features.nrows()).sum();
     if cells < FEWEST_CELLS {
         return Ok(None);
