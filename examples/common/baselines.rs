@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use scellst::h5::{MatrixReader, read_uns_text};
 use scellst::pipeline::{
-    Beside, Bundle, Evaluation, EvidenceOptions, Observer, Weighed, parse_device, predict_baselines,
+    Beside, Bundle, Evaluation, EvidenceOptions, MeanPearson, Observer, Weighed, parse_device, predict_baselines,
 };
 
 /// The bundle given, else that which the prediction names, if it is still there and of the same genes.
@@ -55,7 +55,7 @@ pub fn beside(
 /// The model and what stands beside it, a line each.
 pub fn table(result: &Evaluation, weighed: &Weighed, beside: &[(String, Beside)]) -> Vec<String> {
     let width = beside.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(12);
-    let line = |name: &str, means: &[(usize, f64, Option<(f64, f64)>)], rmse: f64, rest: String| {
+    let line = |name: &str, means: &[MeanPearson], rmse: f64, rest: String| {
         let means: String = means.iter().map(|(genes, mean, _)| format!("  top {genes}: {:.3}", mean + 0.0)).collect();
         format!("{name:<width$}{means}  RMSE {rmse:.3}{rest}")
     };
