@@ -101,7 +101,8 @@ fn methods(methods: &[Method]) -> String {
         out += &format!("<th scope=\"col\">{genes} genes</th>");
     }
     let errors = methods.iter().any(|m| m.rmse.is_some());
-    out += "<th scope=\"col\"></th><th scope=\"col\">p against the model</th>";
+    out +=
+        "<th scope=\"col\"></th><th scope=\"col\" title=\"of the difference to the model over the last genes\">p</th>";
     out += if errors { "<th scope=\"col\">error (RMSE)</th></tr></thead><tbody>" } else { "</tr></thead><tbody>" };
     for (at, method) in methods.iter().enumerate() {
         out += &format!("<tr><th scope=\"row\">{}</th>", escape(&method.name));
