@@ -7,9 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use scellst::pipeline::{
-    Bundle, EvaluateOptions, Evaluation, EvidenceOptions, MeanPearson, Observer, Pooling, evaluate, parse_device,
-};
+use scellst::h5::read_uns_number;
+use scellst::pipeline::{EvaluateOptions, Evaluation, EvidenceOptions, MeanPearson, Observer, Pooling, evaluate};
 use scellst::types::MicronsPerPixel;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -43,7 +42,7 @@ struct Args {
     /// One row a gene
     #[arg(long, value_name = "metrics.csv")]
     out: PathBuf,
-    /// The slide, for --maps and --report
+    /// The slide, for the model's baselines, --maps and --report; else that of the prediction, where it still lies there
     #[arg(long, value_name = "FILE")]
     slide: Option<PathBuf>,
     /// Another method's prediction of the same cells, tested against this one; may be repeated
@@ -55,9 +54,13 @@ struct Args {
     /// The report's figures, PNG and SVG
     #[arg(long, value_name = "DIR", requires = "report")]
     figures: Option<PathBuf>,
-    /// The model's bundle, for its provenance and intervals in the report
-    #[arg(long, value_name = "MODEL_DIR", requires = "report")]
+    /// The model's bundle, for its baselines, provenance and intervals; else that of the prediction, where it still lies
+    /// there
+    #[arg(long, value_name = "MODEL_DIR")]
     model: Option<PathBuf>,
+    /// Leave out the model's own baselines, which take the time of embedding the cells in spots
+    #[arg(long)]
+    no_baselines: bool,
     /// Side of the blocks that intervals and tests draw from, um; else three distances between spots
     #[arg(long, value_name = "UM")]
     block: Option<f64>,
@@ -131,31 +134,39 @@ fn main() -> ExitCode {
             let other = evaluate(path.as_ref(), &args.truth, &options).with_context(|| format!("--baseline {name}"))?;
             let found =
                 result.compared.beside(&other.compared, &weighing).with_context(|| format!("--baseline {name}"))?;
-            let all = found.means.last().map_or(0.0, |m| m.1);
-            let p = found.p_value.map(|p| format!(", p = {p:.3}")).unwrap_or_default();
-            println!(
-                "{name}: {all:.3} over all genes (this one less that: {:+.3}{p})",
-                found.difference.unwrap_or(0.0)
-            );
             beside.push((name.to_owned(), found));
+        }
+        let bundle = common::baselines::find_bundle(&args.pred, args.model.as_deref())?;
+        let slide = common::baselines::find_slide(&args.pred, args.slide.as_deref())?;
+        if !args.no_baselines {
+            match (&bundle, &slide) {
+                (Some((_, bundle)), Some(slide)) => {
+                    // A slide that says nothing was predicted with a resolution given.
+                    let mpp = match args.mpp {
+                        Some(mpp) => Some(mpp),
+                        None => read_uns_number(&args.pred, &["scellst", "mpp_x"])?,
+                    };
+                    beside.extend(common::baselines::beside(bundle, slide, mpp, &result, &weighing, &console)?);
+                }
+                _ => println!("note: the model's baselines need its bundle and the slide: --model, --slide"),
+            }
+        }
+        if !beside.is_empty() {
+            common::baselines::table(&result, &weighed, &beside).iter().for_each(|line| println!("{line}"));
         }
 
         if let Some(folder) = &args.maps {
             let genes = if args.map_genes.is_empty() { best(&result, 2) } else { args.map_genes.clone() };
-            common::maps::write(folder, &args.pred, &args.truth, args.slide.as_deref(), &genes)?;
+            common::maps::write(folder, &args.pred, &args.truth, slide.as_deref(), &genes)?;
         }
         if let Some(path) = &args.report {
             common::check_output(path)?;
             console.stage("drawing the report");
-            let bundle = match &args.model {
-                Some(folder) => Some((folder.as_path(), Bundle::load(folder, &parse_device("cpu")?)?)),
-                None => None,
-            };
             let report = common::evidence::report(&common::evidence::Sources {
                 pred: &args.pred,
                 truth: &args.truth,
-                slide: args.slide.as_deref(),
-                bundle: bundle.as_ref().map(|(folder, bundle)| (*folder, bundle)),
+                slide: slide.as_deref(),
+                bundle: bundle.as_ref().map(|(folder, bundle)| (folder.as_path(), bundle)),
                 evaluation: &result,
                 weighed: &weighed,
                 beside: &beside,

@@ -16,8 +16,8 @@ use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{PredictionHeader, PredictionWriter, SectionParts, write_section};
 use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
-    EvaluateOptions, Observer, Pooling as Scoring, PredictOptions, PrepareOptions, SectionSource, TrainOptions,
-    TrainOutcome, Validation, embed_cells, evaluate, load_section, predict, prepare, train,
+    Baseline, EvaluateOptions, Observer, Pooling as Scoring, PredictOptions, PrepareOptions, SectionSource, Sight,
+    TrainOptions, TrainOutcome, Validation, embed_cells, evaluate, load_section, predict, prepare, train,
 };
 use scellst::report::{OverlayOptions, detection_overlay, loss_curve, save_png};
 use scellst::sim::{SimConfig, SyntheticSection};
@@ -175,7 +175,11 @@ fn write_ridge(
     path: &Path,
 ) -> Result<()> {
     let manifest = outcome.bundle.manifest();
-    let ridge = outcome.ridge.as_ref().context("too few spots for a ridge")?;
+    let baselines = outcome.bundle.baselines().context("too few spots for a ridge")?;
+    let (_, ridge) = baselines
+        .iter()
+        .find(|(sight, fitted)| *sight == Sight::Cells && fitted.kind() == Baseline::Ridge)
+        .context("no ridge was fitted")?;
     let features = embed_cells(slide, places, &manifest.crop, encoder, &scellst::pipeline::Quiet)?;
     let values: Array2<f32> = ridge.predict(features.view())?;
     let names: Vec<String> = (0..places.len()).map(|i| format!("cell_{i}")).collect();

@@ -11,7 +11,8 @@ use clap::Parser;
 use ndarray::Array2;
 use scellst::model::TrainConfig;
 use scellst::pipeline::study::{
-    Learner, Level, StudyCase, StudyGenes, StudyLoss, StudyOptions, StudyScore, run_case, study_csv,
+    Learner, Level, SeedMean, StudyCase, StudyGenes, StudyLoss, StudyOptions, StudyScore, over_seeds, run_case,
+    study_csv,
 };
 use scellst::pipeline::{Observer, parse_device};
 use scellst::sim::study::{CellConfig, Degradation, MadeEmbeddings, MadeReference, Reference, Scenario, StudyCells};
@@ -132,9 +133,32 @@ fn main() -> ExitCode {
                 }
             }
         }
+        if args.seeds > 1 {
+            println!("\nmean over seeds with Student's 95 % interval, at cells:");
+            over_seeds(&scores)?.iter().filter(|row| row.level == Level::Cell).for_each(tell_mean);
+        }
         console.note(&format!("{} in {:.0} s", args.out.display(), begin.elapsed().as_secs_f64()));
         Ok(())
     })
+}
+
+#[allow(clippy::print_stdout)]
+fn tell_mean(row: &SeedMean) {
+    let c = &row.case;
+    let interval = row.interval.map(|(low, high)| format!("({low:.3} to {high:.3})")).unwrap_or_default();
+    println!(
+        "{:<8} {:<12} {:<10} {:<8} {:<7} {:<13} {} x {:<5} {:.3} {interval}  {} seeds",
+        c.scenario.to_string(),
+        c.genes.to_string(),
+        c.learner.to_string(),
+        c.loss.to_string(),
+        c.learning_rate,
+        c.degradation.to_string(),
+        c.spots,
+        c.cells_per_spot,
+        row.pearson,
+        row.seeds
+    );
 }
 
 /// Every combination; what does not bear on a learner is varied for none.

@@ -13,8 +13,9 @@ use scellst::expr::{CsrMatrix, Expression, GeneSelection, Scaling};
 use scellst::h5::{SectionParts, read_matrix, write_section};
 use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
-    Bundle, ContextSpec, EvaluateOptions, Pooling as Scoring, PredictOptions, PrepareOptions, Quiet, SectionSource,
-    TrainOptions, TrainOutcome, Validation, evaluate, load_section, predict, prepare, train, write_spots_h5ad,
+    Bundle, ContextSpec, EvaluateOptions, EvidenceOptions, Pooling as Scoring, PredictOptions, PrepareOptions, Quiet,
+    SectionSource, TrainOptions, TrainOutcome, Validation, embed_cells, evaluate, load_section, predict,
+    predict_baselines, prepare, train, write_spots_h5ad,
 };
 use scellst::sim::{SimConfig, SyntheticSection};
 use scellst::slide::Slide;
@@ -100,6 +101,31 @@ fn cells_of_an_unseen_slide_follow_the_truth() {
         score(&pred, &cells, Scoring::Cells { within_um: 3.0 })
     });
     println!("Pearson: spots {spots:.3}, cells {cells:.3}");
+
+    // The bundle's baselines on the very spots of the evaluation.
+    let pooling = Scoring::Spots { diameter_um: None };
+    let result = evaluate(&pred, &unseen.counts, &EvaluateOptions { pooling, mpp: None }).unwrap();
+    let baselines = predict_baselines(&bundle, &slide, &result.grouped, None, &Quiet).unwrap();
+    let names: Vec<&str> = baselines.iter().map(|(name, _)| name.as_str()).collect();
+    // One nucleus is what this encoder looks for: no patches.
+    assert_eq!(names, ["mean of the training spots", "ridge on spot means", "PCA-256 + ridge", "10 nearest spots"]);
+    let kept = bundle.baselines().unwrap();
+    let (_, ridge) = kept.iter().nth(1).unwrap();
+    let features =
+        embed_cells(&slide, predicted.cells().centroids(), &bundle.manifest().crop, &Morphology::new(), &Quiet);
+    let of_cells = ridge.predict(features.unwrap().view()).unwrap();
+    for (row, (_, cells)) in baselines[1].1.rows().into_iter().zip(result.grouped.bags.iter()) {
+        // It is linear: a spot is the mean of its cells.
+        let mean = of_cells.select(ndarray::Axis(0), &cells.iter().map(|&c| c as usize).collect::<Vec<_>>());
+        let mean = mean.mean_axis(ndarray::Axis(0)).unwrap();
+        assert!(row.iter().zip(&mean).all(|(a, b)| (a - b).abs() < 1e-3), "{row} {mean}");
+    }
+    let genes = &bundle.manifest().genes;
+    let other = result.compared.with_predictions(&baselines[1].1, genes).unwrap();
+    let few = EvidenceOptions { replicates: 50, ..EvidenceOptions::default() };
+    let beside = result.compared.beside(&other, &few).unwrap();
+    assert!(beside.means.last().unwrap().1 > 0.3 && beside.rmse > 0.0, "{beside:?}");
+    assert!(result.compared.with_predictions(&baselines[1].1, &genes[1..]).is_err());
     // An untrained or shuffled prediction is at 0 with a deviation of about 0.02 for cells and 0.1 for spots.
     assert!(spots > 0.3, "{spots}");
     assert!(cells > 0.3, "{cells}");

@@ -12,7 +12,7 @@ use scellst::cells::{CropSpec, write_geojson};
 use scellst::embed::{Encoder, MocoConfig, Morphology, Optimiser, ResNetDepth, ViewConfig};
 use scellst::expr::{GeneSelection, Scaling};
 use scellst::h5::{SectionParts, read_matrix, write_section};
-use scellst::model::{Loss, TrainConfig};
+use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
     Bundle, Elsewhere, PipelineError, PredictOptions, PrepareOptions, PreparedSection, PretrainOptions, Quiet,
     SectionSource, TrainOptions, TrainOutcome, Validation, embed_cells, load_section, predict, prepare, pretrain,
@@ -49,6 +49,7 @@ fn fit(section: &PreparedSection, prepared_as: &PrepareOptions, encoder: &dyn En
         validation: Validation::Random(0.2),
         standardise: true,
         loss: Loss::Mse,
+        pooling: Pooling::Mean,
         members: 1,
         checkpoints: None,
         strict: false,
@@ -218,6 +219,7 @@ fn an_encoder_trained_without_labels_is_used_as_any_other_and_says_what_it_saw()
             validation: Validation::LastSections(1),
             standardise: true,
             loss: Loss::Mse,
+            pooling: Pooling::Mean,
             members: 1,
             checkpoints: None,
             strict: false,

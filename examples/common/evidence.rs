@@ -39,12 +39,13 @@ pub fn report(s: &Sources<'_>) -> Result<Report> {
     let mut methods = vec![Method {
         name: "model".into(),
         pearson: weighed.means.clone(),
+        rmse: Some(weighed.rmse()),
         p_value: None,
         constant: evaluation.summary.constant,
     }];
     for (name, beside) in s.beside {
-        let Beside { means, p_value, constant, .. } = beside.clone();
-        methods.push(Method { name: name.clone(), pearson: means, p_value, constant });
+        let Beside { rmse, means, p_value, constant, .. } = beside.clone();
+        methods.push(Method { name: name.clone(), pearson: means, rmse: Some(rmse), p_value, constant });
     }
     let columns = COLUMNS[1..].iter().map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned())).collect();
     let rows = weighed.rows(&compared.variance).map(|(gene, values)| (gene.to_owned(), values)).collect();
@@ -151,6 +152,12 @@ fn numbers(s: &Sources<'_>) -> Result<Vec<Number>> {
         let middle = in_spot.get(in_spot.len() / 2).copied().unwrap_or(0);
         let (low, high) = (in_spot.first().copied().unwrap_or(0), in_spot.last().copied().unwrap_or(0));
         all.insert(2, number("cells a spot", middle.to_string(), format!("median; {low} to {high}")));
+    }
+    let colour = |name: &str| read_uns_number(s.pred, &["scellst_colour", name]);
+    if let (Some(shift), Some(limit)) = (colour("shift")?, colour("limit")?) {
+        let note =
+            format!("of the mean cell from training, in standard deviations of cells; expected up to {limit:.1}");
+        all.push(number("shift of colours", format!("{shift:.2}"), note));
     }
     let obs = scellst::h5::MatrixReader::open(s.pred, None)?.read_obs()?;
     if let Some(flags) = obs.numeric.get("abstain") {

@@ -2,6 +2,8 @@
 #![allow(dead_code, clippy::print_stdout, clippy::print_stderr)] // each example uses a part; they are programs
 
 #[cfg(feature = "h5ad")]
+pub mod baselines;
+#[cfg(feature = "h5ad")]
 pub mod evidence;
 #[cfg(feature = "h5ad")]
 pub mod maps;

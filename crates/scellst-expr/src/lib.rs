@@ -61,6 +61,6 @@ pub use normalise::{
 pub use placement::{PlacementDoubt, PlacementEvidence, check_placement};
 pub use scaling::{GeneRanges, Scaling};
 pub use selection::GeneSelection;
-pub use spatial_test::{SpatialStatistic, SpatialTest, SpatialTests, Tails, benjamini_hochberg, spatial_tests};
+pub use spatial_test::{SpatialStatistic, SpatialTest, SpatialTests, Tails, spatial_tests};
 pub use spot_graph::SpotGraph;
 pub use variance::{log_normalised_variance, most_variable};

@@ -34,7 +34,7 @@ pub fn spatially_variable(sections: &[(&Expression, &[Point<Level0>])], k: usize
     Ok(scores)
 }
 
-/// Moran's I of these genes after [`normalise_log1p`](crate::normalise_log1p), `None` for a gene that is constant.
+/// Moran's I of these genes of a section, for choosing genes, after [`normalise_log1p`](crate::normalise_log1p), `None` for a gene that is constant.
 ///
 /// Neighbours are those of [`SpotGraph::hexagonal`], which on a square array are the four. As squidpy's
 /// `gr.spatial_neighbors(coord_type="grid", n_neighs=6)` and `gr.spatial_autocorr(mode="moran")`.

@@ -34,7 +34,7 @@ pub struct SpatialTest {
     pub z: f64,
     /// p-value if the statistic is normal under no pattern: squidpy's `pval_norm`.
     pub p: f64,
-    /// `p` after [`benjamini_hochberg`] over the genes of this call that are not constant.
+    /// `p` corrected by Benjamini and Hochberg over the genes of this call that are not constant.
     pub p_adjusted: f64,
 }
 
@@ -116,12 +116,14 @@ pub fn spatial_tests<S: AsRef<str>>(
     Ok(SpatialTests { expected, variance, genes: tests })
 }
 
+// The one for users, with checks, is that of `scellst-metrics`, which this crate does not know: neither is to need the
+// other for ten lines.
 /// p-values corrected for their number so that, of those called below a limit, that share is false at most; in the
 /// order given, at most 1.
 ///
 /// Benjamini and Hochberg, Controlling the false discovery rate, J. R. Stat. Soc. B 57 (1995) 289. A p-value that is
 /// not a number stays so and is not counted.
-pub fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
+fn benjamini_hochberg(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).filter(|&at| !p[at].is_nan()).collect();
     order.sort_unstable_by(|&a, &b| p[b].total_cmp(&p[a]));
     let n = order.len();
@@ -146,4 +148,19 @@ fn geary(graph: &SpotGraph, deviation: &[f64], squares: f64) -> f64 {
         }
     }
     (deviation.len() - 1) as f64 * sum / (2.0 * graph.connected() as f64 * squares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corrected_for_their_number() {
+        let adjusted = benjamini_hochberg(&[0.03, 0.01, f64::NAN, 0.5, 0.02]);
+        for (ours, wanted) in adjusted.iter().zip([0.04, 0.04, f64::NAN, 0.5, 0.04]) {
+            assert!((ours - wanted).abs() < 1e-15 || (ours.is_nan() && wanted.is_nan()), "{adjusted:?}");
+        }
+        assert_eq!(benjamini_hochberg(&[0.9, 0.95]), [0.95, 0.95]);
+        assert!(benjamini_hochberg(&[]).is_empty());
+    }
 }

@@ -2,10 +2,7 @@
 
 use ndarray::Array2;
 use proptest::prelude::*;
-use scellst_expr::{
-    CsrMatrix, Expression, SpatialStatistic, SpatialTests, SpotGraph, Tails, benjamini_hochberg, morans_i,
-    spatial_tests,
-};
+use scellst_expr::{CsrMatrix, Expression, SpatialStatistic, SpatialTests, SpotGraph, Tails, morans_i, spatial_tests};
 use scellst_types::{Level0, Point};
 use serde_json::Value;
 
@@ -56,16 +53,6 @@ fn as_squidpy() {
 }
 
 /// By hand: 0.01 x 4 / 1, 0.02 x 4 / 2, 0.03 x 4 / 3 are all 0.04.
-#[test]
-fn corrected_for_their_number() {
-    let adjusted = benjamini_hochberg(&[0.03, 0.01, f64::NAN, 0.5, 0.02]);
-    for (ours, wanted) in adjusted.iter().zip([0.04, 0.04, f64::NAN, 0.5, 0.04]) {
-        assert!((ours - wanted).abs() < 1e-15 || (ours.is_nan() && wanted.is_nan()), "{adjusted:?}");
-    }
-    assert_eq!(benjamini_hochberg(&[0.9, 0.95]), [0.95, 0.95]);
-    assert!(benjamini_hochberg(&[]).is_empty());
-}
-
 fn square(width: u32, height: u32) -> Vec<Point<Level0>> {
     (0..width * height).map(|i| Point::new(f64::from(i % width) * 10.0, f64::from(i / width) * 10.0)).collect()
 }

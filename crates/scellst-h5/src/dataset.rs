@@ -209,6 +209,23 @@ impl DatasetReader {
         }
     }
 
+    /// One text without dimensions.
+    pub(crate) fn text(&self) -> Result<String, H5Error> {
+        let dtype = self.dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| self.fail(e))?;
+        macro_rules! read {
+            ($t:ty) => {
+                self.dataset.read_scalar::<$t>().map(|text| text.as_str().to_owned()).map_err(|e| self.fail(e))
+            };
+        }
+        match (&self.shape[..], dtype) {
+            ([], TypeDescriptor::VarLenUnicode) => read!(VarLenUnicode),
+            ([], TypeDescriptor::VarLenAscii) => read!(VarLenAscii),
+            (shape, other) => {
+                Err(self.source.broken(&self.name, format!("one text was expected, found {other} of shape {shape:?}")))
+            }
+        }
+    }
+
     /// Some rows of a matrix.
     pub(crate) fn rows<T: H5Type + Copy>(&self, range: Range<usize>) -> Result<Array2<T>, H5Error> {
         self.require_numeric()?;

@@ -86,7 +86,7 @@ pub use options::{MatrixChoice, ReadOptions};
 pub use section::{H5adSection, read_h5ad, read_h5ad_with};
 pub use table::{Matrix, MatrixReader, read_matrix};
 pub use tenx::{FeatureCount, LeftOut, ScaleFactors, TranscriptCounts};
-pub use uns::read_uns_number;
+pub use uns::{read_uns_number, read_uns_text};
 pub use write_predictions::{PredictionHeader, PredictionWriter};
 pub use write_section::{SectionParts, write_section};
 pub use write_spatial::SpatialLibrary;

@@ -9,6 +9,7 @@
 //! | every score, with weights and NaN, of genes, observations, classes, sections | [`Scores`], [`Agreement`] |
 //! | are the maps alike | [`ssim()`], [`moran_agreement`] |
 //! | how sure is that | [`bootstrap`], by spots, [`spatial_blocks`] or sections |
+//! | how do seeds, folds, sections vary | [`mean_interval`] |
 //! | is one model better than another | [`paired_test`], [`sign_flip_test`] |
 //! | what would a shuffled slide give | [`permutation_null`], [`benjamini_hochberg`] |
 //! | what was possible | [`noise_ceiling`] |
@@ -57,6 +58,7 @@ mod predictable;
 mod principal;
 mod random;
 mod ranks;
+mod repeats;
 mod scores;
 mod special;
 mod ssim;
@@ -77,6 +79,7 @@ pub use paired::{Difference, PairedOptions, PairedTest, paired_test, sign_flip_t
 pub use pairs::{Agreement, Missing, PairOptions};
 pub use predictable::{Criteria, Evidence, predictable_genes};
 pub use principal::Pca;
+pub use repeats::mean_interval;
 pub use scores::{GeneScores, Metric, Summary, top_k};
 pub use ssim::{Ssim, SsimOptions, Window, bin_means, ssim};
 pub use table::{Along, GroupScores, Scores};

@@ -5,7 +5,9 @@ use crate::pairs::PairOptions;
 use crate::table::check_shapes;
 use crate::{Agreement, MetricsError, Neighbours};
 
-/// Moran's I of each column, the weights of an observation's neighbours summing up to 1; `None` for a constant column.
+/// Moran's I of each column of any map, on any graph, for holding predictions against measurements; `scellst-expr` has
+/// that of a section's counts on the array's own grid. The weights of an observation's neighbours sum up to 1; `None` for a constant
+/// column.
 ///
 /// As squidpy's `spatial_autocorr(mode="moran", transformation=True)`. Expected of a gene without pattern: `-1 / (n - 1)`.
 ///

@@ -82,6 +82,11 @@ impl Pca {
         &self.variance
     }
 
+    /// Mean of the rows, which is taken off first.
+    pub fn mean(&self) -> &Array1<f64> {
+        &self.mean
+    }
+
     /// The directions, components x dimensions, each of length 1.
     pub fn components(&self) -> &Array2<f64> {
         &self.components

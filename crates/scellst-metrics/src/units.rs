@@ -125,11 +125,22 @@ pub(crate) type UnitSums = [f64; SUMS];
 
 /// Sums of each unit, about the means of all rows.
 pub(crate) fn unit_sums(p: &[f32], m: &[f32], of_row: &[u32], sums: &mut [UnitSums]) {
-    sums.fill([0.0; SUMS]);
     let all = Moments::of(p, m, None);
+    unit_sums_about((all.mean_p, all.mean_m), p, m, of_row, sums);
+}
+
+/// Sums of each unit, about these places.
+pub(crate) fn unit_sums_about(
+    (mean_p, mean_m): (f64, f64),
+    p: &[f32],
+    m: &[f32],
+    of_row: &[u32],
+    sums: &mut [UnitSums],
+) {
+    sums.fill([0.0; SUMS]);
     for ((&p, &m), &unit) in p.iter().zip(m).zip(of_row) {
         let (p, m) = (f64::from(p), f64::from(m));
-        let (a, b, d) = (p - all.mean_p, m - all.mean_m, p - m);
+        let (a, b, d) = (p - mean_p, m - mean_m, p - m);
         let terms = [1.0, a, b, a * a, b * b, a * b, d * d, d.abs()];
         sums[unit as usize].iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
     }

@@ -1,5 +1,7 @@
 use ndarray::{Array2, ArrayView2};
 
+use crate::ModelError;
+
 /// A shift and a scale for each feature, part of the model: `(x - mean) / std`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputScale {
@@ -11,6 +13,36 @@ impl InputScale {
     /// Features as they come.
     pub fn none(features: usize) -> Self {
         Self { mean: vec![0.0; features], std: vec![1.0; features] }
+    }
+
+    /// From its shifts and scales, such as those of a file.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] for other numbers of them, [`ModelError::Config`] unless all are finite and scales above 0.
+    pub fn from_parts(mean: Vec<f32>, std: Vec<f32>) -> Result<Self, ModelError> {
+        if mean.len() != std.len() {
+            let (expected, found) = (mean.len().to_string(), std.len().to_string());
+            return Err(ModelError::Shape { what: "scales of features", expected, found });
+        }
+        let bad = mean.iter().zip(&std).find(|(m, s)| !(m.is_finite() && s.is_finite() && **s > 0.0));
+        match bad {
+            Some((m, s)) => Err(ModelError::Config {
+                setting: "a feature's shift and scale",
+                expected: "finite, the scale above 0",
+                found: format!("{m} and {s}"),
+            }),
+            None => Ok(Self { mean, std }),
+        }
+    }
+
+    /// What is taken off each feature.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// What it is divided by then.
+    pub fn std(&self) -> &[f32] {
+        &self.std
     }
 
     /// Mean 0 and standard deviation 1 over these cells `(cells, features)`; a constant feature becomes 0.
@@ -54,5 +86,14 @@ mod tests {
         let y = InputScale::standardising(x.view()).apply(x.view());
         assert!((y[(0, 0)] + 1.5f32.sqrt()).abs() < 1e-6); // (1 - 3) / sqrt(8 / 3)
         assert!(y.column(1).iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn parts_make_the_same_and_bad_ones_are_refused() {
+        let scale = InputScale::standardising(array![[1.0f32, 7.0], [3.0, 8.0]].view());
+        assert_eq!(InputScale::from_parts(scale.mean().to_vec(), scale.std().to_vec()).unwrap(), scale);
+        for (mean, std) in [(vec![0.0], vec![]), (vec![0.0], vec![0.0]), (vec![f32::NAN], vec![1.0])] {
+            assert!(InputScale::from_parts(mean, std).is_err());
+        }
     }
 }

@@ -77,6 +77,21 @@ impl Ridge {
         self.penalty
     }
 
+    /// What features are standardised by first.
+    pub fn input(&self) -> &InputScale {
+        &self.input
+    }
+
+    /// Of standardised features, `(features, genes)`.
+    pub fn weights(&self) -> &Array2<f64> {
+        &self.weights
+    }
+
+    /// Added to that, one a gene: the mean of the labels.
+    pub fn intercept(&self) -> &Array1<f64> {
+        &self.intercept
+    }
+
     /// `(rows, features)` to `(rows, genes)`: spots, or single cells (it is linear, so a spot is the mean of its cells).
     ///
     /// # Errors

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::context::own_width;
 use crate::elsewhere::Elsewhere;
 use crate::output::Output;
-use crate::{CellOutliers, ContextSpec, PipelineError, PrepareOptions, Scored, SpotIntervals};
+use crate::{
+    BaselineSet, CellOutliers, ContextSpec, PipelineError, PrepareOptions, Scored, SlideColour, SpotIntervals,
+};
 
 const FORMAT: &str = "scellst-model";
 /// Raised whenever an older program would read a bundle wrongly.
@@ -40,11 +42,15 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 /// | `encoder.safetensors` | the encoder's weights, if it has any |
 /// | `conformal.json` | the [`SpotIntervals`], if enough bags validated |
 /// | `outlier.safetensors` | the [`CellOutliers`], if enough cells trained |
+/// | `colour.json` | the [`SlideColour`], likewise |
+/// | `baselines.safetensors` | the [`BaselineSet`], if enough bags trained |
 pub struct Bundle {
     manifest: Manifest,
     models: Ensemble,
     intervals: Option<SpotIntervals>,
     outliers: Option<CellOutliers>,
+    colour: Option<SlideColour>,
+    baselines: Option<BaselineSet>,
     /// Where it was read from.
     folder: Option<PathBuf>,
 }
@@ -231,12 +237,32 @@ impl Manifest {
 impl Bundle {
     /// From its parts.
     pub(crate) fn new(manifest: Manifest, models: Ensemble) -> Self {
-        Self { manifest, models, intervals: None, outliers: None, folder: None }
+        Self { manifest, models, intervals: None, outliers: None, colour: None, baselines: None, folder: None }
     }
 
     /// With what says how far to trust it.
-    pub(crate) fn with_uncertainty(self, intervals: Option<SpotIntervals>, outliers: Option<CellOutliers>) -> Self {
-        Self { intervals, outliers, ..self }
+    pub(crate) fn with_uncertainty(
+        self,
+        intervals: Option<SpotIntervals>,
+        outliers: Option<CellOutliers>,
+        colour: Option<SlideColour>,
+    ) -> Self {
+        Self { intervals, outliers, colour, ..self }
+    }
+
+    /// With what it is to be held against.
+    pub(crate) fn with_baselines(self, baselines: Option<BaselineSet>) -> Self {
+        Self { baselines, ..self }
+    }
+
+    /// What it is to be held against: fitted on the same bags.
+    pub fn baselines(&self) -> Option<&BaselineSet> {
+        self.baselines.as_ref()
+    }
+
+    /// The folder that it was read from.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// How far predictions of spots were off on bags that trained nothing.
@@ -247,6 +273,11 @@ impl Bundle {
     /// What tells cells that are unlike those trained on.
     pub fn outliers(&self) -> Option<&CellOutliers> {
         self.outliers.as_ref()
+    }
+
+    /// What tells slides that are coloured otherwise than those trained on.
+    pub fn colour(&self) -> Option<&SlideColour> {
+        self.colour.as_ref()
     }
 
     /// What is known of the model.
@@ -261,8 +292,9 @@ impl Bundle {
 
     /// How sections are prepared for it: as those that it was trained on.
     pub fn prepare_options(&self) -> PrepareOptions {
-        let Manifest { filter, detect, crop, stain, slide_scale, context, .. } = self.manifest.clone();
-        PrepareOptions { filter, detect, crop, stain, slide_scale, context }
+        let Manifest { filter, detect, crop, coarse, slide_pixels, stain, slide_scale, context, .. } =
+            self.manifest.clone();
+        PrepareOptions { filter, detect, crop, coarse, slide_pixels, stain, slide_scale, context, patch: None }
     }
 
     /// What turns their values into log-normalised expression.
@@ -357,6 +389,12 @@ impl Bundle {
         if let Some(outliers) = &self.outliers {
             write(CellOutliers::FILE, &outliers.to_bytes()?)?;
         }
+        if let Some(colour) = &self.colour {
+            write(SlideColour::FILE, &colour.to_json()?)?;
+        }
+        if let Some(baselines) = &self.baselines {
+            write(BaselineSet::FILE, &baselines.to_bytes()?)?;
+        }
         extra.iter().try_for_each(|(name, bytes)| write(name, bytes))?;
         if exists {
             std::fs::remove_dir_all(folder).map_err(PipelineError::io("replace", folder))?;
@@ -423,7 +461,18 @@ impl Bundle {
             }
             None => None,
         };
-        Ok(Self { manifest, models, intervals, outliers, folder: Some(folder.to_owned()) })
+        let colour = there(SlideColour::FILE).map(|path| SlideColour::read(&path)).transpose()?;
+        let baselines = match there(BaselineSet::FILE) {
+            Some(path) => {
+                let (baselines, dim) = (BaselineSet::read(&path)?, manifest.encoder.dim);
+                baselines
+                    .check(manifest.genes.len(), dim, manifest.shape.input())
+                    .map_err(|problem| PipelineError::Description { path, problem })?;
+                Some(baselines)
+            }
+            None => None,
+        };
+        Ok(Self { manifest, models, intervals, outliers, colour, baselines, folder: Some(folder.to_owned()) })
     }
 }
 

@@ -10,7 +10,7 @@ use scellst_types::{Micron, MicronsPerPixel, Point};
 use crate::baseline::summarise;
 use crate::load::angle;
 use crate::prepare::spot_areas;
-use crate::{Compared, PipelineError, Scored};
+use crate::{Compared, Grouped, PipelineError, Scored};
 
 /// What a prediction is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +44,8 @@ pub struct Evaluation {
     pub summary: Scored,
     /// What was compared: gather evidence with [`Compared::weigh`].
     pub compared: Compared,
+    /// The predicted cells by spot (or cell) of the truth, for [`predict_baselines`](crate::predict_baselines).
+    pub grouped: Grouped,
     /// Genes of the prediction that the truth lacks.
     pub missing_genes: Vec<String>,
     /// Cells predicted.
@@ -85,7 +87,8 @@ pub fn evaluate(pred: &Path, truth: &Path, options: &EvaluateOptions) -> Result<
     };
     let um = |p: &Point<_>| mpp.to_micron(*p);
     let cells: Vec<Point<Micron>> = places.iter().map(um).collect();
-    let spots: Vec<Point<Micron>> = measured.require_spatial()?.iter().map(um).collect();
+    let centres = measured.require_spatial()?;
+    let spots: Vec<Point<Micron>> = centres.iter().map(um).collect();
     let bags = match options.pooling {
         Pooling::Spots { diameter_um } => {
             let diameter = match diameter_um {
@@ -121,7 +124,10 @@ pub fn evaluate(pred: &Path, truth: &Path, options: &EvaluateOptions) -> Result<
         variance,
         genes,
     };
-    Ok(Evaluation { scores, summary, compared, missing_genes, cells: cells.len(), truths: spots.len() })
+    let (found, truths) = (cells.len(), spots.len());
+    let centres = compared.truth_rows.iter().map(|&row| centres[row]).collect();
+    let grouped = Grouped { cells: places, bags, centres };
+    Ok(Evaluation { scores, summary, compared, grouped, missing_genes, cells: found, truths })
 }
 
 fn stored_mpp(pred: &Path) -> Result<MicronsPerPixel, PipelineError> {

@@ -1,4 +1,6 @@
-use ndarray::Array2;
+use std::collections::HashMap;
+
+use ndarray::{Array2, Axis};
 use scellst_metrics::{
     Along, BootstrapOptions, CeilingOptions, Criteria, Evidence, Interval, Metric, MetricsError, Neighbours,
     NullOptions, PairOptions, PairedOptions, Scores, Shuffle, SsimOptions, Summary, Units, Window, bin_means,
@@ -82,6 +84,8 @@ pub struct Weighed {
 /// Another method on the same observations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beside {
+    /// Root mean squared error, the mean over genes, in log-normalised expression.
+    pub rmse: f64,
     /// Genes, mean Pearson over the most variable ones, and its 95 % interval.
     pub means: Vec<MeanPearson>,
     /// Mean Pearson of the first method less that of this one, over the genes that both have one of.
@@ -92,7 +96,35 @@ pub struct Beside {
     pub constant: usize,
 }
 
+/// The genes' mean root mean squared error.
+fn mean_rmse(scores: &Scores) -> f64 {
+    let all: Vec<f64> = scores.agreements.iter().filter_map(|a| a.rmse).collect();
+    all.iter().sum::<f64>() / all.len().max(1) as f64
+}
+
 impl Compared {
+    /// The same observations with what another method predicts of them, `(observations, genes)` of these genes, which are
+    /// those here and maybe more.
+    ///
+    /// # Errors
+    /// [`PipelineError::Misuse`] if a gene is lacking or there are other observations.
+    pub fn with_predictions(&self, predicted: &Array2<f32>, genes: &[String]) -> Result<Self, PipelineError> {
+        let at: HashMap<&String, usize> = genes.iter().zip(0..).collect();
+        let column = |gene| at.get(gene).copied().ok_or_else(|| format!("no prediction of {gene}"));
+        let columns: Result<Vec<usize>, String> = self.genes.iter().map(column).collect();
+        let problem = match columns {
+            Ok(columns) if predicted.dim() == (self.measured.nrows(), genes.len()) => {
+                return Ok(Self { predicted: predicted.select(Axis(1), &columns), ..self.clone() });
+            }
+            Ok(_) => {
+                let expected = (self.measured.nrows(), genes.len());
+                format!("{:?} predictions for {expected:?} observations and genes", predicted.dim())
+            }
+            Err(problem) => problem,
+        };
+        Err(PipelineError::Misuse(format!("it has {problem}: predict the same cells and genes")))
+    }
+
     /// Gathers what speaks for the predictions.
     ///
     /// Intervals are drawn over spatial blocks, since neighbours are alike; the null moves the slide as a whole; the
@@ -169,11 +201,13 @@ impl Compared {
         let (p, q, m) = (self.predicted.view(), other.predicted.view(), self.measured.view());
         let scores = Scores::compute(q, m, &self.genes, Along::Genes, &PairOptions::default())?;
         let constant = scores.agreements.iter().filter(|a| a.pearson.is_none()).count();
+        let rmse = mean_rmse(&scores);
         // The same ranking for both.
         let ranked = Self { variance: self.variance.clone(), ..other.clone() };
         let blocks = self.blocks(pitch(&self.places_um)?, options)?;
         if blocks.iter().all(|&block| block == 0) {
-            return Ok(Beside { means: ranked.mean_scores(&scores)?, difference: None, p_value: None, constant });
+            let means = ranked.mean_scores(&scores)?;
+            return Ok(Beside { rmse, means, difference: None, p_value: None, constant });
         }
         let paired = PairedOptions {
             units: Units::Groups(&blocks),
@@ -183,6 +217,7 @@ impl Compared {
         };
         let test = paired_test(p, q, m, &self.genes, Metric::Pearson, &paired)?.mean;
         Ok(Beside {
+            rmse,
             means: ranked.intervals(&blocks, options)?.1,
             difference: test.map(|t| t.difference),
             p_value: test.map(|t| t.p_value),
@@ -304,6 +339,11 @@ impl Weighed {
             ];
             (e.gene.as_str(), values)
         })
+    }
+
+    /// Root mean squared error, the mean over genes, in log-normalised expression.
+    pub fn rmse(&self) -> f64 {
+        mean_rmse(&self.scores)
     }
 
     /// Genes that meet the criteria.

@@ -52,7 +52,7 @@ mod train;
 mod uncertainty;
 
 pub use baseline::{Scored, score_bags};
-pub use baselines::{Baseline, FittedBaseline};
+pub use baselines::{Baseline, BaselineSet, FittedBaseline, Grouped, Sight, patch_crop, predict_baselines};
 pub use bundle::{Bundle, Manifest, SectionRecord, TrainingRecord};
 pub use cohort::Cohort;
 pub use context::ContextSpec;
@@ -75,4 +75,4 @@ pub use spots::predict_spots;
 #[cfg(feature = "h5ad")]
 pub use spots::write_spots_h5ad;
 pub use train::{TrainOptions, TrainOutcome, Validation, train};
-pub use uncertainty::{CellOutliers, OutlierCells, SpotIntervals};
+pub use uncertainty::{CellOutliers, ColourShift, OutlierCells, SlideColour, SpotIntervals, cell_colours};

@@ -16,6 +16,8 @@ use crate::elsewhere::{Elsewhere, cells_with_rows};
 use crate::features::Pixels;
 use crate::prepare::find_cells;
 use crate::{Bundle, Observer, PipelineError, SlideScale};
+#[cfg(feature = "h5ad")]
+use crate::{ColourShift, cell_colours};
 
 /// Cells that are cropped, embedded and predicted at a time: what memory depends on.
 const BLOCK: usize = 16_384;
@@ -200,7 +202,8 @@ impl Predicted<'_> {
     /// there; the slide's mean is 0, of an ensemble the members' mean.
     ///
     /// Where the bundle says how far to trust it: `obs['ood_distance']` (how unlike the training cells a cell looks),
-    /// `obs['abstain']` (too unlike), and `var['spot_interval90_lower']` and `_upper`, to be added to a spot's mean
+    /// `obs['colour_distance']` (how unlike it is coloured), `obs['abstain']` (too unlike in either),
+    /// `uns['scellst_outliers']` and `uns['scellst_colour']` (the slide as a whole), and `var['spot_interval90_lower']` and `_upper`, to be added to a spot's mean
     /// prediction for an interval that held 90 % of the validation spots. None is known for single cells.
     ///
     /// # Errors
@@ -244,6 +247,9 @@ impl Predicted<'_> {
                 "created_by": concat!("scellst ", env!("CARGO_PKG_VERSION")),
                 "unit": "log1p of counts per 10,000, predicted from H&E, not measured",
                 "slide": file(self.slide.path()),
+                // Where evaluating finds the baselines, and what they see.
+                "slide_path": self.slide.path().display().to_string(),
+                "model_path": self.bundle.folder().map(|folder| folder.display().to_string()),
                 "mpp_x": mpp.x(),
                 "mpp_y": mpp.y(),
                 "encoder": manifest.encoder.name,
@@ -288,15 +294,49 @@ impl Predicted<'_> {
         if manifest.members > 1 {
             writer.add_obs("ensemble_spread", &Column::F32(spreads))?;
         }
+        let mut abstain: Option<Vec<bool>> = None;
         if let Some(outliers) = outliers {
             let judged = outliers.judge(distances)?;
-            let flagged = 100.0 * judged.summary.flagged_share.unwrap_or(0.0);
-            observer.note(&format!("{flagged:.1} % of the cells look unlike those trained on (obs['abstain'])"));
             writer.add_uns("scellst_outliers", &serde_json::to_value(judged.summary).unwrap_or_default())?;
             writer.add_obs("ood_distance", &Column::F32(judged.distance))?;
-            writer.add_obs("abstain", &Column::Bool(judged.abstain))?;
+            abstain = Some(judged.abstain);
+        }
+        if let Some(found) = self.colour_shift(observer)? {
+            if found.is_unlike() {
+                observer.note(&format!(
+                    "the slide is coloured otherwise than those trained on: its cells' mean is {:.1} standard deviations \
+                     off, at most {:.1} were expected; see --stain",
+                    found.shift, found.limit
+                ));
+            }
+            let summary = serde_json::json!({
+                "shift": found.shift,
+                "limit": found.limit,
+                "unlike": found.is_unlike(),
+                "unlike_share": found.unlike_share(),
+            });
+            writer.add_uns("scellst_colour", &summary)?;
+            let by_features = abstain.unwrap_or_else(|| vec![false; found.unlike.len()]);
+            abstain = Some(by_features.iter().zip(&found.unlike).map(|(a, b)| *a || *b).collect());
+            writer.add_obs("colour_distance", &Column::F32(found.distance))?;
+        }
+        if let Some(abstain) = abstain {
+            let flagged = abstain.iter().filter(|&&flag| flag).count() as f64 / abstain.len().max(1) as f64;
+            let flagged = 100.0 * flagged;
+            observer.note(&format!("{flagged:.1} % of the cells look unlike those trained on (obs['abstain'])"));
+            writer.add_obs("abstain", &Column::Bool(abstain))?;
         }
         Ok(writer.finish()?)
+    }
+
+    /// How the slide's cells are coloured beside those trained on, where the bundle knows.
+    #[cfg(feature = "h5ad")]
+    fn colour_shift(&self, observer: &dyn Observer) -> Result<Option<ColourShift>, PipelineError> {
+        let Some(colour) = self.bundle.colour() else { return Ok(None) };
+        observer.stage("measuring colours");
+        let crop = &self.bundle.manifest().crop;
+        let colours = cell_colours(self.slide, self.cells.centroids(), crop, self.stain.as_ref())?;
+        colour.judge(colours.view()).map(Some)
     }
 
     /// What the genes' columns say: their variance, and how far to go down and up from a spot's prediction to hold 90 %

@@ -8,10 +8,11 @@ use scellst_expr::{Expression, FilterConfig, FilterReport, Spots};
 use scellst_slide::Slide;
 use scellst_types::{Level0, Micron, MicronsPerPixel, Point, SectionId, SpotShape};
 
+use crate::baselines::embed_patches;
 use crate::context::{SlideCells, own_width};
 use crate::elsewhere::cells_with_rows;
 use crate::features::Pixels;
-use crate::{ContextSpec, Observer, PipelineError, SlideScale};
+use crate::{ContextSpec, Observer, PipelineError, SlideScale, cell_colours};
 
 /// A section in memory: its slide is open, its counts are read.
 pub struct LoadedSection {
@@ -53,6 +54,8 @@ pub struct PrepareOptions {
     pub slide_scale: bool,
     /// The neighbourhood that a cell is seen in; `None`: a cell alone.
     pub context: Option<ContextSpec>,
+    /// The patches around spots that a baseline sees, see [`patch_crop`](crate::patch_crop); `None`: no such baseline.
+    pub patch: Option<CropSpec>,
 }
 
 impl PrepareOptions {
@@ -108,6 +111,10 @@ pub struct PreparedSection {
     pub features: Array2<f32>,
     /// What they were standardised by, if they were.
     pub scale: Option<SlideScale>,
+    /// Colours of the cells in bags, in the order of `features`: [`cell_colours`].
+    pub colours: Array2<f32>,
+    /// Features of the patch around each bag's spot `(bags, dim)`, if they were asked for.
+    pub patches: Option<Array2<f32>>,
 }
 
 impl PreparedSection {
@@ -211,6 +218,12 @@ pub fn prepare(
     let scale = options.slide_scale.then(|| seen.measure_scale(observer)).transpose()?;
     seen.scale = scale.as_ref();
     let features = seen.features(bags.cells(), observer)?;
+    let in_bags: Vec<_> = bags.cells().iter().map(|&cell| cells.centroids()[cell as usize]).collect();
+    let colours = cell_colours(&section.slide, &in_bags, &options.crop, stain.as_ref())?;
+    let of_bags: Vec<_> = bags.spots().iter().map(|&spot| spots.centres()[spot as usize]).collect();
+    let patch = options.patch.as_ref();
+    let patches =
+        patch.map(|crop| embed_patches(&section.slide, &of_bags, crop, seen.pixels, encoder, observer)).transpose()?;
     Ok(PreparedSection {
         id: section.id,
         patient: section.patient,
@@ -227,6 +240,8 @@ pub fn prepare(
         qc,
         features,
         scale,
+        colours,
+        patches,
     })
 }
 

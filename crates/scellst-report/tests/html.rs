@@ -14,6 +14,7 @@ fn full(name: &str) -> Report {
     let method = |pearson| Method {
         name: name.into(),
         pearson: vec![(50, pearson + 0.1, Some((0.2, 0.5))), (100, pearson, None)],
+        rmse: Some(0.75),
         p_value: Some(0.01),
         constant: 2,
     };

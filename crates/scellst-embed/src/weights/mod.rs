@@ -59,7 +59,7 @@ impl Weights {
     pub(crate) fn read(encoder: &'static str, path: &Path) -> Result<Self, EmbedError> {
         let fail = |reason: String| EmbedError::WeightsFile { path: path.to_owned(), reason };
         let bytes = scellst_weights::read(path, MAX_FILE_BYTES).map_err(|e| fail(e.to_string()))?;
-        let Listing { tensors, metadata } = scellst_weights::list(&bytes).map_err(|e| fail(e.to_string()))?;
+        let Listing { tensors, mut metadata } = scellst_weights::list(&bytes).map_err(|e| fail(e.to_string()))?;
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         let file = path.file_name().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
         let says = |keys: [&str; 2]| keys.iter().find_map(|k| metadata.get(*k).cloned());

@@ -1,18 +1,29 @@
-//! What a model has to beat: simple regressions from the mean features of a spot's cells.
+//! What a model has to beat: simple regressions from the mean features of a spot's cells, or from the picture around it.
 
+mod applied;
+mod file;
+mod linear;
 mod neighbours;
-mod principal;
+mod patch;
+mod set;
 
 use ndarray::{Array2, ArrayView2, Axis};
-use scellst_model::{ModelError, Ridge};
+use scellst_model::ModelError;
+use serde::{Deserialize, Serialize};
 
+use self::linear::Linear;
 use self::neighbours::NearestSpots;
-use self::principal::PcaRidge;
 use crate::PipelineError;
 
-/// A kind of baseline. Features are those of spots: their cells' mean, for [`Baseline::Ridge`] with or without those of
-/// the neighbourhood beside them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub use applied::{Grouped, predict_baselines};
+pub(crate) use patch::embed_patches;
+pub use patch::patch_crop;
+pub(crate) use set::SpotFeatures;
+pub use set::{BaselineSet, Sight};
+
+/// A kind of baseline. What features it takes of a spot is a [`Sight`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Baseline {
     /// The mean of the training spots for every spot: correlates with nothing, but its error is what an R2 is held
@@ -23,7 +34,7 @@ pub enum Baseline {
     /// HEST-Benchmark's recipe (Jaume et al. 2024): standardised, so many principal components, ridge with a penalty of
     /// 100 over components times genes.
     PcaRidge(usize),
-    /// The mean of so many training spots with the most alike standardised features.
+    /// The mean of so many training spots with the most alike standardised features, of at most 5,000 drawn ones.
     NearestSpots(usize),
 }
 
@@ -44,17 +55,16 @@ impl std::fmt::Display for Baseline {
 }
 
 /// A baseline that has learnt.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FittedBaseline {
     kind: Baseline,
     fit: Fit,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Fit {
     Mean(Vec<f32>),
-    Ridge(Ridge),
-    Pca(PcaRidge),
+    Linear(Linear),
     Near(NearestSpots),
 }
 
@@ -79,8 +89,8 @@ impl Baseline {
         }
         let fit = match self {
             Self::Mean => Fit::Mean(mean(y)),
-            Self::Ridge => Fit::Ridge(Ridge::fit(x, y, &Ridge::penalties())?),
-            Self::PcaRidge(k) => Fit::Pca(PcaRidge::fit(x, y, k)?),
+            Self::Ridge => Fit::Linear(Linear::ridge(x, y)?),
+            Self::PcaRidge(k) => Fit::Linear(Linear::on_components(x, y, k)?),
             Self::NearestSpots(0) => {
                 return Err(PipelineError::Misuse("nearest spots: at least 1 is needed, found 0".into()));
             }
@@ -96,6 +106,24 @@ impl FittedBaseline {
         self.kind
     }
 
+    /// Features that it takes; `None` if any number does.
+    pub fn features(&self) -> Option<usize> {
+        match &self.fit {
+            Fit::Mean(_) => None,
+            Fit::Linear(linear) => Some(linear.weights.nrows()),
+            Fit::Near(near) => Some(near.training.ncols()),
+        }
+    }
+
+    /// Genes that it predicts.
+    pub fn genes(&self) -> usize {
+        match &self.fit {
+            Fit::Mean(mean) => mean.len(),
+            Fit::Linear(linear) => linear.intercept.len(),
+            Fit::Near(near) => near.labels.ncols(),
+        }
+    }
+
     /// Rows x features to rows x genes.
     ///
     /// # Errors
@@ -103,8 +131,7 @@ impl FittedBaseline {
     pub fn predict(&self, x: ArrayView2<'_, f32>) -> Result<Array2<f32>, PipelineError> {
         match &self.fit {
             Fit::Mean(mean) => Ok(Array2::from_shape_fn((x.nrows(), mean.len()), |(_, gene)| mean[gene])),
-            Fit::Ridge(ridge) => Ok(ridge.predict(x)?),
-            Fit::Pca(pca) => pca.predict(x),
+            Fit::Linear(linear) => linear.predict(x),
             Fit::Near(near) => near.predict(x),
         }
     }

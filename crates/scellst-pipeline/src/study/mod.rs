@@ -11,4 +11,4 @@ mod table;
 pub use case::{Learner, Level, StudyCase, StudyLoss};
 pub use genes::StudyGenes;
 pub use learn::{StudyOptions, StudyScore, run_case};
-pub use table::study_csv;
+pub use table::{SeedMean, over_seeds, study_csv};

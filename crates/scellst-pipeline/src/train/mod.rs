@@ -11,10 +11,10 @@ use scellst_expr::{
     Expression, FilterReport, GeneRanges, GeneScore, GeneSelection, Scaling, log_normalised_variance, sorted_names,
 };
 use scellst_model::{
-    Ensemble, Epoch, InputScale, Loss, MilModel, ModelShape, Pooling, Ridge, TrainConfig, TrainData, Training,
-    TrainingFiles,
+    Ensemble, Epoch, InputScale, Loss, MilModel, ModelShape, Pooling, TrainConfig, TrainData, Training, TrainingFiles,
 };
 
+use crate::baselines::SpotFeatures;
 use crate::bundle::{Manifest, SectionRecord, TrainingRecord};
 use crate::output::Output;
 use crate::spots::bag_predictions;
@@ -67,9 +67,6 @@ pub struct TrainOutcome {
     pub trainings: Vec<Training>,
     /// Model and baselines on the validation bags, the model first.
     pub scores: Vec<Scored>,
-    /// The linear baseline, on the training bags' mean features (with their context, if there is one); predicts
-    /// log-normalised expression. `None` for fewer than three bags.
-    pub ridge: Option<Ridge>,
     /// The genes with what they were chosen by.
     pub genes: Vec<GeneScore>,
 }
@@ -167,12 +164,15 @@ pub fn train(
 
     observer.stage("baselines and uncertainty");
     let dim = prepared.own_width(encoder.dim());
-    let (means, measured) = (data.bag_means(), stacked(&log_labels)?);
+    let spots = SpotFeatures { cells: data.bag_means(), own: dim, patches: weigh::patches(sections)? };
+    let measured = stacked(&log_labels)?;
     let [seen, held] = [&split.train, &split.validation]
-        .map(|bags| weigh::Spots { features: means.select(Axis(0), bags), measured: measured.select(Axis(0), bags) });
+        .map(|bags| weigh::Spots { features: spots.select(bags), measured: measured.select(Axis(0), bags) });
     let held_bags = data.subset(&split.validation);
     let predicted = bag_predictions(&models, &output, held_bags.features(), held_bags.offsets())?;
-    let (ridge, scores) = weigh::compare(&seen, &held, predicted.view(), dim, &genes, &variance)?;
+    let patch = prepared.patch.as_ref();
+    let (baselines, scores) = weigh::compare(&seen, &held, predicted.view(), patch, &genes, &variance)?;
+    let colour = weigh::colour(training_sections, options.train.seed)?;
     let outliers = weigh::outliers(training_sections, dim, options.train.seed)?;
     let of: Vec<u32> = split.validation.iter().map(|&bag| section_of[bag] as u32).collect();
     let intervals = weigh::intervals(predicted.view(), held.measured.view(), &genes, &of, options.validation)?;
@@ -218,8 +218,8 @@ pub fn train(
             leakage: Some(leakage),
         },
     };
-    let bundle = Bundle::new(manifest, models).with_uncertainty(intervals, outliers);
-    Ok(TrainOutcome { bundle, trainings, scores, ridge, genes: gene_scores })
+    let bundle = Bundle::new(manifest, models).with_uncertainty(intervals, outliers, colour).with_baselines(baselines);
+    Ok(TrainOutcome { bundle, trainings, scores, genes: gene_scores })
 }
 
 /// Trains the members one after the other.

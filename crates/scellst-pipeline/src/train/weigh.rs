@@ -2,48 +2,62 @@
 
 use ndarray::{Array2, ArrayView2, Axis};
 use scellst_bags::SplitBy;
-use scellst_model::Ridge;
+use scellst_cells::CropSpec;
 
-use crate::{Baseline, CellOutliers, PipelineError, PreparedSection, Scored, SpotIntervals, Validation, score_bags};
+use crate::baselines::SpotFeatures;
+use crate::{
+    Baseline, BaselineSet, CellOutliers, PipelineError, PreparedSection, Scored, SlideColour, SpotIntervals,
+    Validation, score_bags,
+};
 
-/// Bags that trained or that validate: mean features of their cells, and their log-normalised expression.
+/// Bags that trained or that validate: what there is to see of them, and their log-normalised expression.
 pub(super) struct Spots {
-    pub(super) features: Array2<f32>,
+    pub(super) features: SpotFeatures,
     pub(super) measured: Array2<f32>,
 }
 
-/// Model and baselines on held-out bags, the model first; no score if they are too few to correlate. All in
-/// log-normalised expression; `dim` of the features are a cell's own.
+/// Patches of all sections' bags, if every section has them.
+pub(super) fn patches(sections: &[PreparedSection]) -> Result<Option<Array2<f32>>, PipelineError> {
+    let all: Option<Vec<Array2<f32>>> = sections.iter().map(|section| section.patches.clone()).collect();
+    all.as_deref().map(super::stacked).transpose()
+}
+
+/// Baselines from the bags that trained, and model and baselines on held-out bags, the model first; no score if they are
+/// too few to correlate. All in log-normalised expression.
 pub(super) fn compare(
     seen: &Spots,
     held: &Spots,
     model: ArrayView2<'_, f32>,
-    dim: usize,
+    patch: Option<&CropSpec>,
     genes: &[String],
     variance: &[f64],
-) -> Result<(Option<Ridge>, Vec<Scored>), PipelineError> {
-    if seen.measured.nrows() < 3 {
+) -> Result<(Option<BaselineSet>, Vec<Scored>), PipelineError> {
+    let Some(baselines) = BaselineSet::fit(&seen.features, seen.measured.view(), patch)? else {
         return Ok((None, Vec::new()));
-    }
-    let ridge = Ridge::fit(seen.features.view(), seen.measured.view(), &Ridge::penalties())?;
+    };
     if held.measured.nrows() < 3 {
-        return Ok((Some(ridge), Vec::new()));
+        return Ok((Some(baselines), Vec::new()));
     }
     let score =
         |name: &str, predicted: ArrayView2<'_, f32>| score_bags(name, predicted, held.measured.view(), genes, variance);
-    let with_context = seen.features.ncols() > dim;
-    let name = if with_context { "ridge on spot means with context" } else { "ridge on spot means" };
-    let mut scores = vec![score("model", model)?, score(name, ridge.predict(held.features.view())?.view())?];
-    let [own_seen, own_held] = [seen, held].map(|spots| spots.features.slice_axis(Axis(1), (..dim).into()));
-    for baseline in Baseline::ALL {
-        // The mean predicts the same for every spot; the ridge is there already unless it saw more than the spot.
-        if baseline == Baseline::Mean || (baseline == Baseline::Ridge && !with_context) {
-            continue;
+    let mut scores = vec![score("model", model)?];
+    for (name, predicted) in baselines.predict(&held.features)? {
+        // The mean predicts the same for every spot: it correlates with nothing.
+        if name != Baseline::Mean.to_string() {
+            scores.push(score(&name, predicted.view())?);
         }
-        let fitted = baseline.fit(own_seen, seen.measured.view())?;
-        scores.push(score(&baseline.to_string(), fitted.predict(own_held)?.view())?);
     }
-    Ok((Some(ridge), scores))
+    Ok((Some(baselines), scores))
+}
+
+/// Cells that it takes to know what is usual.
+const FEWEST_CELLS: usize = 200;
+
+/// What tells slides coloured otherwise than the training sections; nothing from too few cells.
+pub(super) fn colour(sections: &[PreparedSection], seed: u64) -> Result<Option<SlideColour>, PipelineError> {
+    let colours: Vec<_> = sections.iter().map(|section| section.colours.view()).collect();
+    let enough = colours.iter().map(|part| part.nrows()).sum::<usize>() >= FEWEST_CELLS;
+    enough.then(|| SlideColour::fit(&colours, seed)).transpose()
 }
 
 /// What tells cells that look unlike those in the bags of the training sections, by their own features as the encoder
@@ -53,7 +67,6 @@ pub(super) fn outliers(
     dim: usize,
     seed: u64,
 ) -> Result<Option<CellOutliers>, PipelineError> {
-    const FEWEST_CELLS: usize = 200;
     let cells = sections.iter().map(|section| section.features.nrows()).sum();
     if cells < FEWEST_CELLS {
         return Ok(None);

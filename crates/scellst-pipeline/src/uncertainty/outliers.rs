@@ -180,7 +180,7 @@ fn floats(bytes: &[u8]) -> Vec<f64> {
 }
 
 /// A file of at most so many bytes.
-pub(super) fn read_within(path: &Path, limit: u64) -> Result<Vec<u8>, PipelineError> {
+pub(crate) fn read_within(path: &Path, limit: u64) -> Result<Vec<u8>, PipelineError> {
     let file = std::fs::File::open(path).map_err(PipelineError::io("read", path))?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(PipelineError::io("read", path))?;

@@ -68,6 +68,8 @@ pub struct Method {
     pub name: String,
     /// Genes, mean Pearson over them, 95 % interval; the last one decides who is better.
     pub pearson: Vec<MeanPearson>,
+    /// Root mean squared error, the mean over genes.
+    pub rmse: Option<f64>,
     /// Of the difference to the first method, over the last genes.
     pub p_value: Option<f64>,
     /// Genes without a correlation, counted as 0.

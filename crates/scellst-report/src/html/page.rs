@@ -100,7 +100,10 @@ fn methods(methods: &[Method]) -> String {
     for (genes, _, _) in counts {
         out += &format!("<th scope=\"col\">{genes} genes</th>");
     }
-    out += "<th scope=\"col\"></th><th scope=\"col\">p against the model</th></tr></thead><tbody>";
+    let errors = methods.iter().any(|m| m.rmse.is_some());
+    out +=
+        "<th scope=\"col\"></th><th scope=\"col\" title=\"of the difference to the model over the last genes\">p</th>";
+    out += if errors { "<th scope=\"col\">error (RMSE)</th></tr></thead><tbody>" } else { "</tr></thead><tbody>" };
     for (at, method) in methods.iter().enumerate() {
         out += &format!("<tr><th scope=\"row\">{}</th>", escape(&method.name));
         for column in 0..widest {
@@ -123,9 +126,13 @@ fn methods(methods: &[Method]) -> String {
             (_, None) => "–".to_owned(),
         };
         out += &format!(
-            "<td style=\"text-align:left\"><span class=\"bar\" style=\"width:{:.1}rem\"></span></td><td>{p}</td></tr>",
+            "<td style=\"text-align:left\"><span class=\"bar\" style=\"width:{:.1}rem\"></span></td><td>{p}</td>",
             8.0 * share
         );
+        if errors {
+            out += &format!("<td>{}</td>", method.rmse.map_or("–".to_owned(), number));
+        }
+        out += "</tr>";
     }
     out += "</tbody></table></div>";
     let constant: Vec<String> =

@@ -40,7 +40,8 @@ mod tests {
     use super::*;
 
     fn method(name: &str, pearson: f64, p_value: Option<f64>) -> Method {
-        Method { name: name.into(), pearson: vec![(50, 0.9, None), (250, pearson, None)], p_value, constant: 0 }
+        let pearson = vec![(50, 0.9, None), (250, pearson, None)];
+        Method { name: name.into(), pearson, p_value, ..Method::default() }
     }
 
     #[test]
