@@ -1,7 +1,7 @@
 //! How fast a training step is on this machine, for comparison with PyTorch: one JSON line.
 //!
-//! `train_speed [GENES] [LOSS] [THREADS] [FEATURES] [STEPS] [POOLING]`, by default 1000 mse 2 2048 15 mean: 128 bags of 20 cells, the
-//! same in every step; the median of the steps.
+//! `train_speed [GENES] [LOSS] [THREADS] [FEATURES] [STEPS] [POOLING]`, by default 1000 mse 2 2048 15 mean: 128 bags of
+//! 20 cells, the same in every step; the median of the steps.
 
 use std::time::Instant;
 

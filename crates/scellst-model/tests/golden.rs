@@ -158,6 +158,9 @@ fn weights_of_pytorch_are_read_from_its_checkpoint_and_from_safetensors() {
     close("cells", found.predict_cells(x.view()).unwrap().as_slice().unwrap(), &g.cells);
 
     let problem = |path: &Path, prefix| read(path, prefix).err().unwrap().to_string();
+    // One that would call something is refused by its name.
+    let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scellst-weights/tests/pytorch/code.pth");
+    assert!(problem(&code, "").contains("posix.system"), "{}", problem(&code, ""));
     assert!(problem(&ckpt, "encoder.").contains("no tensor `encoder.*.weight`"));
     assert!(problem(&folder.path().join("none"), "").contains("none"));
     let bytes = std::fs::read(&ckpt).unwrap();
