@@ -167,7 +167,7 @@ fn models_that_do_not_fit() {
         std::fs::write(f.path(name).join("model.json"), json.to_string()).unwrap();
     };
     change("newer", &|json| json["version"] = 99.into());
-    f.predict_fails("newer", "slide.tif", &["newer", "scellst-model 99", "scellst-model 1 to 3"]);
+    f.predict_fails("newer", "slide.tif", &["newer", "scellst-model 99", "scellst-model 1 to 4"]);
     change("other", &|json| json["shape"]["hidden"][0] = 255.into());
     f.predict_fails("other", "slide.tif", &["layers.0.weight", "255"]);
     change("fewer", &|json| json["genes"] = serde_json::json!(["A"]));
