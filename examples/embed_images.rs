@@ -2,15 +2,11 @@
 
 mod common;
 
-use std::fs::File;
-use std::io::Cursor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
-use ndarray::{Array2, Array4, Axis};
-use ndarray_npy::{ReadNpyExt, WriteNpyExt};
+use scellst::embed::{NpyCrops, NpyFeatures};
 use scellst::pipeline::{Observer, parse_device};
 
 /// Crops `(N, H, W, 3)` uint8 to features `(N, D)` float32, both `.npy`
@@ -42,24 +38,18 @@ fn main() -> ExitCode {
         args.common.apply()?;
         common::check_output(&args.out)?;
         let encoder = scellst::embed::open(&args.encoder, args.weights.as_deref(), &parse_device(&args.device)?)?;
-        let failed = || format!("cannot read {}", args.images.display());
-        let file = File::open(&args.images).with_context(failed)?;
-        let crops = Array4::<u8>::read_npy(file)
-            .with_context(|| format!("{} is no .npy of uint8 (N, H, W, 3)", args.images.display()))?;
         let console = common::Console::default();
         console.stage("embedding");
-        let total = crops.dim().0;
-        let mut features = Array2::zeros((total, encoder.dim()));
+        let mut crops = NpyCrops::open(&args.images)?;
+        let total = crops.len();
+        let mut features = NpyFeatures::create(&args.out, total, encoder.dim())?;
         let mut done = 0;
-        for (crops, mut rows) in crops.axis_chunks_iter(Axis(0), 1024).zip(features.axis_chunks_iter_mut(Axis(0), 1024))
-        {
-            rows.assign(&encoder.embed(crops)?);
-            done += crops.dim().0 as u64;
+        while let Some(block) = crops.next_block(1024)? {
+            features.write(encoder.embed(block.view())?.view())?;
+            done += block.dim().0 as u64;
             console.progress(done, total as u64);
         }
         console.finish();
-        let mut bytes = Cursor::new(Vec::new());
-        features.write_npy(&mut bytes)?;
-        common::write_whole(&args.out, bytes.get_ref())
+        Ok(features.finish()?)
     })
 }

@@ -254,7 +254,7 @@ fn main() -> ExitCode {
         let coarse = args.coarse_crop.map(|um| CropSpec::spanning(um, crop.centre_px));
         let slide_pixels = args.pixels == PixelScaling::Slide;
         let context = args.context.clone();
-        let patch = patch_crop(encoder.as_ref()).filter(|_| !args.no_patch_baseline && args.embeddings.is_none());
+        let patch = patch_crop(encoder.as_ref()).filter(|_| !args.no_patch_baseline);
         let prepared_as = PrepareOptions {
             filter,
             crop,

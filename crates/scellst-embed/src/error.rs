@@ -85,6 +85,14 @@ pub enum EmbedError {
         /// What is wrong.
         problem: String,
     },
+    /// A file of crops that cannot be read.
+    #[error("the crops {}: {problem}", path.display())]
+    CropsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// Crops of a shape that the encoder cannot take.
     #[error("crops of {found:?} (cells, height, width, channels): {encoder} takes {expected}")]
     Crops {

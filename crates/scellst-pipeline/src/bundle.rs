@@ -9,6 +9,7 @@ use scellst_model::{Ensemble, MilModel, ModelShape, Pooling, TrainConfig};
 use scellst_types::{MicronsPerPixel, SectionId};
 use serde::{Deserialize, Serialize};
 
+use crate::baselines::SpotWidths;
 use crate::context::own_width;
 use crate::elsewhere::Elsewhere;
 use crate::output::Output;
@@ -464,9 +465,14 @@ impl Bundle {
         let colour = there(SlideColour::FILE).map(|path| SlideColour::read(&path)).transpose()?;
         let baselines = match there(BaselineSet::FILE) {
             Some(path) => {
-                let (baselines, dim) = (BaselineSet::read(&path)?, manifest.encoder.dim);
+                let baselines = BaselineSet::read(&path)?;
+                let widths = SpotWidths {
+                    patch: manifest.encoder.dim,
+                    own: manifest.own_width(),
+                    with_context: manifest.shape.input(),
+                };
                 baselines
-                    .check(manifest.genes.len(), dim, manifest.shape.input())
+                    .check(manifest.genes.len(), widths)
                     .map_err(|problem| PipelineError::Description { path, problem })?;
                 Some(baselines)
             }

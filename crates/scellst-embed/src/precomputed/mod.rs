@@ -1,7 +1,5 @@
 //! Features that were made elsewhere.
 
-mod npy;
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +7,7 @@ use ndarray::{Array2, Axis};
 use scellst_types::{Level0, Point};
 
 use crate::EmbedError;
+use crate::npy;
 use crate::weights::Weights;
 
 /// Larger tables than this are not read into memory (10 million cells of 2048 features in f16 have 41 GB: those want a

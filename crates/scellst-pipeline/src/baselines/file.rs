@@ -189,7 +189,7 @@ fn same(what: &str, expected: usize, found: usize) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SpotFeatures;
+    use super::super::{SpotFeatures, SpotWidths};
     use super::*;
 
     fn noise(rows: usize, columns: usize, shift: usize) -> Array2<f32> {
@@ -228,7 +228,7 @@ mod tests {
                 "PCA-256 + ridge on patches of 12 um"
             ]
         );
-        assert_eq!(read.check(2, 3, 7), Ok(()));
+        assert_eq!(read.check(2, SpotWidths { patch: 3, own: 3, with_context: 7 }), Ok(()));
         // Without patches and context only the others are left.
         let plain = SpotFeatures { cells: noise(9, 3, 3), own: 3, patches: None };
         assert_eq!(read.predict(&plain).unwrap().len(), 4);
@@ -237,8 +237,8 @@ mod tests {
     #[test]
     fn another_model_s_and_broken_ones_are_named() {
         let set = set();
-        for (genes, own, with_context) in [(5, 3, 7), (2, 4, 7), (2, 3, 8)] {
-            assert!(set.check(genes, own, with_context).is_err());
+        for (genes, patch, own, with_context) in [(5, 3, 3, 7), (2, 4, 3, 7), (2, 3, 4, 7), (2, 3, 3, 8)] {
+            assert!(set.check(genes, SpotWidths { patch, own, with_context }).is_err());
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.safetensors");

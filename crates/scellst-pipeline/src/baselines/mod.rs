@@ -18,8 +18,8 @@ use crate::PipelineError;
 pub use applied::{Grouped, predict_baselines};
 pub(crate) use patch::embed_patches;
 pub use patch::patch_crop;
-pub(crate) use set::SpotFeatures;
 pub use set::{BaselineSet, Sight};
+pub(crate) use set::{SpotFeatures, SpotWidths};
 
 /// A kind of baseline. What features it takes of a spot is a [`Sight`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,15 +4,17 @@ use scellst_embed::{Encoder, Morphology};
 use scellst_slide::Slide;
 use scellst_types::{Level0, Point};
 
+use crate::elsewhere::Elsewhere;
 use crate::features::{Pixels, embed_as};
 use crate::{Observer, PipelineError};
 
 /// The picture around a spot that patch encoders are given: 224 px at 0.5 um/px, 112 um wide (HEST-Benchmark, Jaume et
-/// al. 2024). `None` for an encoder that looks for one nucleus in the middle, to which a patch means nothing.
+/// al. 2024). `None` for an encoder that looks for one nucleus in the middle, to which a patch means nothing, and where
+/// features were made elsewhere.
 pub fn patch_crop(encoder: &dyn Encoder) -> Option<CropSpec> {
     const SIDE: u32 = 224;
-    let of_one_nucleus = encoder.spec().name == Morphology::NAME;
-    (!of_one_nucleus).then(|| CropSpec { size_px: SIDE, centre_px: SIDE, mpp: 0.5, ..CropSpec::default() })
+    let blind = [Morphology::NAME, Elsewhere::NAME].contains(&encoder.spec().name.as_str());
+    (!blind).then(|| CropSpec { size_px: SIDE, centre_px: SIDE, mpp: 0.5, ..CropSpec::default() })
 }
 
 /// Features of the patches around these centres, in their order: `(centres, encoder.dim())`. A centre off the slide is

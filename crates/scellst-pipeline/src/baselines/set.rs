@@ -38,6 +38,17 @@ pub(crate) struct SpotFeatures {
     pub(crate) patches: Option<Array2<f32>>,
 }
 
+/// How many features there are to see.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpotWidths {
+    /// Of a patch.
+    pub(crate) patch: usize,
+    /// Of a cell.
+    pub(crate) own: usize,
+    /// Of a cell with its context.
+    pub(crate) with_context: usize,
+}
+
 impl SpotFeatures {
     fn of(&self, sight: Sight) -> Option<ArrayView2<'_, f32>> {
         match sight {
@@ -117,13 +128,17 @@ impl BaselineSet {
         }
     }
 
-    /// Whether they fit a model of so many genes, whose cells have so many features, and so many with their context.
+    /// Whether they fit a model of so many genes and features.
     ///
     /// # Errors
     /// What does not fit, in words.
-    pub(crate) fn check(&self, genes: usize, own: usize, with_context: usize) -> Result<(), String> {
+    pub(crate) fn check(&self, genes: usize, widths: SpotWidths) -> Result<(), String> {
         for (sight, fitted) in self.iter() {
-            let expected = if sight == Sight::Context { with_context } else { own };
+            let expected = match sight {
+                Sight::Context => widths.with_context,
+                Sight::Patch => widths.patch,
+                Sight::Cells => widths.own,
+            };
             let name = self.name(sight, fitted.kind());
             if fitted.genes() != genes {
                 return Err(format!("{name}: {} genes, expected {genes}", fitted.genes()));
