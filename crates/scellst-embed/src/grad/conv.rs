@@ -195,7 +195,7 @@ impl Filters {
         let plane = from.images * high * wide;
         planes.resize(task.channels.len() * downs * acrosses * plane, 0.0);
         for (d, first) in task.rows.clone().take(downs).enumerate() {
-            let last = task.rows.clone().skip(d).step_by(stride).last().unwrap_or(first);
+            let last = task.rows.clone().skip(d).step_by(stride).next_back().unwrap_or(first);
             let rows = first / stride..to.height + last / stride;
             for across in 0..acrosses {
                 let place = (d * acrosses + across) * plane;

@@ -123,7 +123,7 @@ fn pooling_sends_each_gradient_to_the_first_largest_pixel() {
         let mut dx = vec![0.0; xs.len()];
         let mut ys = Vec::new();
         let (oh, ow) = (h.div_ceil(2), w.div_ceil(2));
-        for at in 0..rs.len() {
+        for (at, r) in rs.iter().enumerate() {
             let (c, ox, oy, image) = (at % 19, at / 19 % ow, at / 19 / ow % oh, at / 19 / ow / oh);
             let rows = (2 * oy).saturating_sub(1)..(2 * oy + 2).min(h);
             let places: Vec<usize> = rows
@@ -131,7 +131,7 @@ fn pooling_sends_each_gradient_to_the_first_largest_pixel() {
                 .map(|(y, x)| ((image * h + y) * w + x) * 19 + c)
                 .collect();
             let largest = places.iter().map(|&p| xs[p]).fold(f64::MIN, f64::max);
-            dx[*places.iter().find(|&&p| xs[p] == largest).unwrap()] += rs[at];
+            dx[*places.iter().find(|&&p| xs[p] == largest).unwrap()] += r;
             ys.push(largest);
         }
         assert_eq!(list(&y), ys);

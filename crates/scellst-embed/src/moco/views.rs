@@ -73,8 +73,8 @@ impl ViewConfig {
                 let mut random = Stream::of(&[seed, step, which, n as u64]);
                 self.view(crop, view, &mut random);
                 for pixel in view.chunks_exact_mut(3) {
-                    for c in 0..3 {
-                        pixel[c] = (pixel[c] / 255.0 - norm.mean[c]) / norm.std[c];
+                    for (v, (mean, std)) in pixel.iter_mut().zip(norm.mean.iter().zip(&norm.std)) {
+                        *v = (*v / 255.0 - mean) / std;
                     }
                 }
             },
