@@ -234,7 +234,8 @@ fn offset_tables() {
         (File::items(&bytes(&far)), "frame 3: expected its end at the next frame"),
         (File::items(&bytes(&back)), "frame 4"),
         (File::items(&bytes(&odd)), "frame 2"),
-        (File::items(&bytes(&[1 << 31; FRAMES])), "frame 1"),
+        // All are wrong: named is whichever is read first.
+        (File::items(&bytes(&[1 << 31; FRAMES])), "frame "),
         (extended(&huge, &[len as u64; FRAMES]), "frame 6"),
         (extended(&wide, &[len as u64 - 2; FRAMES]), "frame 1: expected 192 bytes as in its item, found 190"),
         (extended(&wide, &[u64::MAX; FRAMES]), "frame 1"),
