@@ -14,26 +14,16 @@ use scellst::embed::Encoder;
 use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
-    Cohort, ContextSpec, Elsewhere, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions,
-    Validation, load_section, parse_device, patch_crop, prepare, train,
+    ContextSpec, Elsewhere, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions, Validation,
+    load_section, parse_device, patch_crop, prepare, train,
 };
 
 /// Trains a model from slides and their spots, and writes it as a bundle
 #[derive(Parser)]
 #[command(name = "train")]
 struct Args {
-    /// A folder in HEST layout
-    #[arg(long, value_name = "DIR")]
-    hest: Option<PathBuf>,
-    /// Sections of it to train on
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires = "hest")]
-    sections: Vec<String>,
-    /// A section described by a file (slide, counts, mpp, spot diameter); may be repeated
-    #[arg(long, value_name = "FILE.toml")]
-    section: Vec<PathBuf>,
-    /// Sections described together in one file
-    #[arg(long, value_name = "FILE.toml")]
-    cohort: Option<PathBuf>,
+    #[command(flatten)]
+    given: common::sources::Sections,
     /// Sections (of the cohort, or others of the HEST folder) that decide when to stop, and train nothing
     #[arg(long, value_name = "D", value_delimiter = ',')]
     validate_on: Vec<String>,
@@ -190,10 +180,10 @@ fn features_of(folder: &Path, id: &str) -> anyhow::Result<PathBuf> {
 /// The sections that validate, behind those that train.
 fn put_last(sources: &mut Vec<SectionSource>, args: &Args) -> anyhow::Result<()> {
     for id in &args.validate_on {
-        if args.sections.contains(id) {
+        if args.given.sections.contains(id) {
             anyhow::bail!("section {id} is to train and to validate: it cannot do both");
         }
-        let source = match (sources.iter().position(|s| s.id.0 == *id), &args.hest) {
+        let source = match (sources.iter().position(|s| s.id.0 == *id), &args.given.hest) {
             (Some(at), _) => sources.remove(at),
             (None, Some(folder)) => SectionSource::hest(folder, id)?,
             (None, None) => anyhow::bail!("--validate-on {id}: there is no such section among those given"),
@@ -208,26 +198,7 @@ fn main() -> ExitCode {
     common::run(|| {
         args.common.apply()?;
         let device = parse_device(&args.device)?;
-        let mut sources = Vec::new();
-        if let Some(folder) = &args.hest {
-            if args.sections.is_empty() && args.cohort.is_none() && args.section.is_empty() {
-                anyhow::bail!("--hest needs --sections: which of its sections to train on");
-            }
-            for id in &args.sections {
-                sources.push(SectionSource::hest(folder, id)?);
-            }
-        }
-        for file in &args.section {
-            sources.push(SectionSource::read(file)?);
-        }
-        if let Some(file) = &args.cohort {
-            sources.extend(Cohort::read(file)?.sections);
-        }
-        if sources.is_empty() {
-            anyhow::bail!(
-                "nothing to train on: give --hest DIR --sections A,B, --cohort FILE.toml or --section FILE.toml"
-            );
-        }
+        let mut sources = args.given.read()?;
         put_last(&mut sources, &args)?;
         if let Some(folder) = &args.embeddings {
             for source in &mut sources {

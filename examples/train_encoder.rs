@@ -10,24 +10,14 @@ use std::time::Instant;
 
 use clap::Parser;
 use scellst::embed::{MocoConfig, MocoStep, Optimiser, PixelNorm, ResNetDepth};
-use scellst::pipeline::{Cohort, Observer, PretrainOptions, SectionSource, parse_device, pretrain};
+use scellst::pipeline::{Observer, PretrainOptions, parse_device, pretrain};
 
 /// Trains an encoder on the cells of slides without labels (MoCo v3), for `train --encoder`
 #[derive(Parser)]
 #[command(name = "train_encoder")]
 struct Args {
-    /// A folder in HEST layout
-    #[arg(long, value_name = "DIR")]
-    hest: Option<PathBuf>,
-    /// Sections of it to train on; no other is opened
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires = "hest")]
-    sections: Vec<String>,
-    /// A section described by a file; may be repeated
-    #[arg(long, value_name = "FILE.toml")]
-    section: Vec<PathBuf>,
-    /// Sections described together in one file
-    #[arg(long, value_name = "FILE.toml")]
-    cohort: Option<PathBuf>,
+    #[command(flatten)]
+    given: common::sources::Sections,
     /// Sections that must not be among them; remembered in the encoder's file
     #[arg(long, value_name = "D,E", value_delimiter = ',')]
     held_out: Vec<String>,
@@ -117,25 +107,6 @@ fn config(args: &Args) -> MocoConfig {
     }
 }
 
-fn sources(args: &Args) -> anyhow::Result<Vec<SectionSource>> {
-    let mut sources = Vec::new();
-    if let Some(folder) = &args.hest {
-        for id in &args.sections {
-            sources.push(SectionSource::hest(folder, id)?);
-        }
-    }
-    for file in &args.section {
-        sources.push(SectionSource::read(file)?);
-    }
-    if let Some(file) = &args.cohort {
-        sources.extend(Cohort::read(file)?.sections);
-    }
-    if sources.is_empty() {
-        anyhow::bail!("nothing to train on: give --hest DIR --sections A,B, --cohort FILE.toml or --section FILE.toml");
-    }
-    Ok(sources)
-}
-
 /// The mean loss of every epoch, or of every so many steps in a short training.
 fn curve(history: &[MocoStep]) -> Vec<(usize, f32, f32)> {
     let epochs = history.last().map_or(0, |s| s.epoch as usize + 1);
@@ -150,7 +121,7 @@ fn main() -> ExitCode {
         args.common.apply()?;
         common::check_output(&args.out)?;
         let device = parse_device(&args.device)?;
-        let sources = sources(&args)?;
+        let sources = args.given.read()?;
         let options = PretrainOptions {
             most_cells: args.most_cells.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
             pixels: (args.pixels == Pixels::Imagenet).then_some(PixelNorm::IMAGENET),

@@ -42,19 +42,23 @@ fn prepared(
     prepare(load_section(source).unwrap(), options, encoder, &Quiet)
 }
 
-fn fit(section: &PreparedSection, prepared_as: &PrepareOptions, encoder: &dyn Encoder) -> TrainOutcome {
-    let options = TrainOptions {
-        genes: GeneSelection::Var(10),
+fn train_options(genes: usize, validation: Validation, epochs: usize) -> TrainOptions {
+    TrainOptions {
+        genes: GeneSelection::Var(genes),
         scaling: Scaling::Slide,
-        validation: Validation::Random(0.2),
+        validation,
         standardise: true,
         loss: Loss::Mse,
         pooling: Pooling::Mean,
         members: 1,
         checkpoints: None,
         strict: false,
-        train: TrainConfig { learning_rate: 1e-3, bags_per_step: 16, max_epochs: 3, ..TrainConfig::default() },
-    };
+        train: TrainConfig { learning_rate: 1e-3, bags_per_step: 16, max_epochs: epochs, ..TrainConfig::default() },
+    }
+}
+
+fn fit(section: &PreparedSection, prepared_as: &PrepareOptions, encoder: &dyn Encoder) -> TrainOutcome {
+    let options = train_options(10, Validation::Random(0.2), 3);
     train(std::slice::from_ref(section), prepared_as, encoder, &options, &Device::Cpu, &Quiet).unwrap()
 }
 
@@ -213,18 +217,7 @@ fn an_encoder_trained_without_labels_is_used_as_any_other_and_says_what_it_saw()
     // Section a trained the encoder: it cannot validate honestly.
     let report = |first: usize, last: usize| {
         let both = [first, last].map(|i| prepared(&sources[i], &prepared_as, encoder.as_ref()).unwrap());
-        let options = TrainOptions {
-            genes: GeneSelection::Var(5),
-            scaling: Scaling::Slide,
-            validation: Validation::LastSections(1),
-            standardise: true,
-            loss: Loss::Mse,
-            pooling: Pooling::Mean,
-            members: 1,
-            checkpoints: None,
-            strict: false,
-            train: TrainConfig { max_epochs: 1, ..TrainConfig::default() },
-        };
+        let options = train_options(5, Validation::LastSections(1), 1);
         let outcome = train(&both, &prepared_as, encoder.as_ref(), &options, &Device::Cpu, &Quiet).unwrap();
         outcome.bundle.manifest().training.leakage.clone().unwrap().to_string()
     };

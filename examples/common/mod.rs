@@ -7,6 +7,7 @@ pub mod baselines;
 pub mod evidence;
 #[cfg(feature = "h5ad")]
 pub mod maps;
+pub mod sources;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};

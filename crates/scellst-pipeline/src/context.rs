@@ -170,14 +170,18 @@ impl SlideCells<'_> {
     }
 
     pub(crate) fn embed(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
-        if let Some(made) = self.made {
-            let rows: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
-            let mut features = made.select(Axis(0), &rows);
-            if let Some(scale) = self.scale {
-                scale.apply(&mut features);
-            }
-            return Ok(features);
+        let mut features = match self.made {
+            Some(made) => made.select(Axis(0), &cells.iter().map(|&cell| cell as usize).collect::<Vec<_>>()),
+            None => self.seen(cells, observer)?,
+        };
+        if let Some(scale) = self.scale {
+            scale.apply(&mut features);
         }
+        Ok(features)
+    }
+
+    /// What the encoder makes of the cells' crops.
+    fn seen(&self, cells: &[u32], observer: &dyn Observer) -> Result<Array2<f32>, PipelineError> {
         let places: Vec<_> = cells.iter().map(|&cell| self.places[cell as usize]).collect();
         let of = |crop: &CropSpec| embed_as(self.slide, &places, crop, self.pixels, self.encoder, observer);
         let mut features = of(self.crop)?;
@@ -185,9 +189,6 @@ impl SlideCells<'_> {
             // Of one number of rows: they can be joined.
             features.append(Axis(1), of(coarse)?.view()).map_err(|e| PipelineError::Misuse(e.to_string()))?;
             features = features.as_standard_layout().into_owned();
-        }
-        if let Some(scale) = self.scale {
-            scale.apply(&mut features);
         }
         Ok(features)
     }

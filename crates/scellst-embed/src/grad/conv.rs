@@ -296,18 +296,14 @@ impl CustomOp2 for Convolve {
     }
 }
 
-/// Images `(n, height, width, in)` by a weight `(out, in, side, side)` with a border of half the side, to
-/// `(n, height / stride, width / stride, out)`, rounded up. `filters` are made of that weight: on a GPU they are not used.
-pub(crate) fn convolve(
-    x: &Tensor,
-    weight: &Tensor,
-    filters: &Arc<Filters>,
-    stride: usize,
-    input_grad: bool,
-) -> Result<Tensor> {
-    if x.device().is_cpu() {
-        return x.contiguous()?.apply_op2(weight, Convolve { filters: Arc::clone(filters), input_grad });
-    }
+/// Images `(n, height, width, in)` on the CPU by a weight `(out, in, side, side)`, of which `filters` are made, with a
+/// border of half the side, to `(n, height / stride, width / stride, out)`, rounded up.
+pub(crate) fn convolve(x: &Tensor, weight: &Tensor, filters: &Arc<Filters>, input_grad: bool) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(weight, Convolve { filters: Arc::clone(filters), input_grad })
+}
+
+/// The same by candle's operations, on any device.
+pub(crate) fn composed_convolve(x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
     let x = x.permute((0, 3, 1, 2))?.contiguous()?;
     x.conv2d(weight, weight.dim(2)? / 2, stride, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()
 }

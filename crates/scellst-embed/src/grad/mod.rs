@@ -11,7 +11,7 @@ mod residual;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use conv::{Filters, convolve};
+pub(crate) use conv::{Filters, composed_convolve, convolve};
 pub(crate) use norm::{Moments, batch_norm};
 pub(crate) use pool::max_pool;
 pub(crate) use residual::add_relu;

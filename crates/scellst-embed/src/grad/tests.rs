@@ -51,7 +51,7 @@ fn convolutions_and_their_gradients_are_the_definition() {
         let x = Var::from_tensor(&tensor(&[n, h, w, inputs], 1009)).unwrap();
         let weight = Var::from_tensor(&tensor(&[outputs, inputs, side, side], 997)).unwrap();
         let filters = Arc::new(Filters::new(&weight, stride).unwrap());
-        let y = convolve(&x, &weight, &filters, stride, true).unwrap();
+        let y = convolve(&x, &weight, &filters, true).unwrap();
         let (oh, ow) = (h.div_ceil(stride), w.div_ceil(stride));
         assert_eq!(y.dims(), [n, oh, ow, outputs], "{side} {stride}");
         let r = tensor(y.dims(), 881);
@@ -74,6 +74,8 @@ fn convolutions_and_their_gradients_are_the_definition() {
             }
         }
         assert!(error(&y, &ys) < 1e-5, "{side} {stride} {inputs}: {}", error(&y, &ys));
+        // What a GPU runs.
+        assert!(error(&composed_convolve(&x, &weight, stride).unwrap(), &ys) < 1e-5, "{side} {stride} {inputs}");
         let found = gradients(&y, &r, &[&x, &weight]);
         for (what, found, expected) in [("input", &found[0], dx), ("weight", &found[1], dw)] {
             assert!(error(found, &expected) < 1e-5, "{what} of {side} {stride} {inputs}: {}", error(found, &expected));
@@ -161,7 +163,7 @@ fn threads_change_no_bit() {
         let weight = Var::from_tensor(&tensor(&[64, 64, 3, 3], 997)).unwrap();
         let filters = Arc::new(Filters::new(&weight, 1).unwrap());
         let (gamma, beta) = (tensor(&[64], 7), tensor(&[64], 5));
-        let y = convolve(&x, &weight, &filters, 1, true).unwrap();
+        let y = convolve(&x, &weight, &filters, true).unwrap();
         let y = batch_norm(&y, &gamma, &beta, &Arc::new(Moments::of(&y).unwrap()), true).unwrap();
         let y = max_pool(&y).unwrap();
         let r = tensor(y.dims(), 883);

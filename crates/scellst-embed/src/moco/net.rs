@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use rayon::prelude::*;
 
 use super::parameters::{Named, Values};
 use crate::ResNetDepth;
-use crate::grad::{Filters, Moments, add_relu, batch_norm, convolve, max_pool};
+use crate::grad::{Filters, Moments, add_relu, batch_norm, composed_convolve, convolve, max_pool};
 use crate::weights::untrained;
 
 /// Of the running statistics, as in PyTorch: a tenth of the newest batch.
@@ -35,7 +34,7 @@ struct Conv {
     name: String,
     weight: Var,
     stride: usize,
-    /// Of the weight as it is; made again after it has changed.
+    /// Of the weight as it is, on the CPU; made again after it has changed.
     filters: Mutex<Option<Arc<Filters>>>,
     /// Whether something before it is trained.
     input_grad: bool,
@@ -43,18 +42,18 @@ struct Conv {
 
 impl Conv {
     fn run(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        let weight = pass.of(&self.weight);
+        if !x.device().is_cpu() {
+            return composed_convolve(x, &weight, self.stride);
+        }
         let filters = {
             let mut kept = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
             match &*kept {
                 Some(filters) => Arc::clone(filters),
-                None => {
-                    let cpu = self.weight.to_device(&Device::Cpu)?;
-                    Arc::clone(kept.insert(Arc::new(Filters::new(&cpu, self.stride)?)))
-                }
+                None => Arc::clone(kept.insert(Arc::new(Filters::new(&weight, self.stride)?))),
             }
         };
-        let input_grad = self.input_grad && pass == Pass::Gradient;
-        convolve(x, &pass.of(&self.weight), &filters, self.stride, input_grad)
+        convolve(x, &weight, &filters, self.input_grad && pass == Pass::Gradient)
     }
 
     fn changed(&self) {
@@ -185,8 +184,7 @@ impl Net {
 
     /// To be called after weights have changed.
     pub(super) fn changed(&self) {
-        let layers: Vec<_> = self.layers().collect();
-        layers.par_iter().for_each(|(conv, _)| conv.changed());
+        self.layers().for_each(|(conv, _)| conv.changed());
     }
 }
 
