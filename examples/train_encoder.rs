@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use scellst::embed::{MocoConfig, MocoStep, Optimiser, PixelNorm, ResNetDepth};
+use scellst::embed::{MocoConfig, MocoStep, Optimiser, PixelNorm, ResNetDepth, ViewConfig};
 use scellst::pipeline::{Observer, PretrainOptions, parse_device, pretrain};
 
 /// Trains an encoder on the cells of slides without labels (MoCo v3), for `train --encoder`
@@ -51,6 +51,8 @@ struct Args {
     /// How much of itself the momentum encoder keeps in a step; rises to 1
     #[arg(long, default_value_t = 0.99)]
     momentum: f64,
+    #[command(flatten)]
+    views: Views,
     /// Pixels standardised as those of ImageNet, or by the training cells themselves
     #[arg(long, value_name = "dataset|imagenet", default_value = "dataset")]
     pixels: Pixels,
@@ -71,6 +73,41 @@ struct Args {
     out: PathBuf,
     #[command(flatten)]
     common: common::Common,
+}
+
+/// How much the two views of a cell differ
+#[derive(clap::Args)]
+struct Views {
+    /// Side of a view, pixels of the encoder's input
+    #[arg(long, value_name = "PX", default_value_t = ViewConfig::default().side_px)]
+    side: usize,
+    /// Zoomed out by a factor within
+    #[arg(long, value_name = "LEAST,MOST", default_value = "0.9,1.05", value_parser = pair)]
+    zoom: [f32; 2],
+    /// Each stain stronger or weaker by up to this share
+    #[arg(long, value_name = "SHARE", default_value_t = ViewConfig::default().stain)]
+    stain: f32,
+    /// Share of views with another stain
+    #[arg(long, value_name = "SHARE", default_value_t = ViewConfig::default().stain_chance)]
+    stain_chance: f32,
+    /// Blurred by a Gaussian of a deviation within, pixels
+    #[arg(long, value_name = "LEAST,MOST", default_value = "0.2,1.2", value_parser = pair)]
+    blur: [f32; 2],
+    /// Share of views that are blurred
+    #[arg(long, value_name = "SHARE", default_value_t = ViewConfig::default().blur_chance)]
+    blur_chance: f32,
+}
+
+impl Views {
+    fn config(&self) -> ViewConfig {
+        let &Self { side, zoom, stain, stain_chance, blur, blur_chance } = self;
+        ViewConfig { side_px: side, zoom, stain, stain_chance, blur, blur_chance }
+    }
+}
+
+fn pair(text: &str) -> Result<[f32; 2], String> {
+    let numbers: Vec<f32> = text.split(',').filter_map(|n| n.trim().parse().ok()).collect();
+    numbers.try_into().map_err(|_| "expected two numbers, such as 0.9,1.05".into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -102,6 +139,7 @@ fn config(args: &Args) -> MocoConfig {
         warm_up_epochs: args.warm_up.unwrap_or((args.epochs as f64 / 10.0).min(published.warm_up_epochs)),
         temperature: args.temperature,
         momentum: args.momentum,
+        views: args.views.config(),
         seed: args.seed,
         ..published
     }

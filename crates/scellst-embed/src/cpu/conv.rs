@@ -7,7 +7,7 @@ use super::lanes::Isa;
 use super::winograd::Winograd;
 
 /// A batch of images, channels last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Shape {
     pub images: usize,
     pub height: usize,
@@ -89,6 +89,21 @@ impl Conv {
         let inputs = weight.len() / (outputs * side * side).max(1);
         let (direct, winograd) = (OnceLock::new(), [const { OnceLock::new() }; 3]);
         Self { isa, inputs, outputs, side, stride, border, weight, bias, direct, winograd }
+    }
+
+    /// Other weights of the same shape, packed for the ways that were used.
+    ///
+    /// # Panics
+    /// If there are more or fewer of them.
+    pub(crate) fn refill(&mut self, weight: &[f32]) {
+        self.weight.copy_from_slice(weight);
+        let (inputs, outputs, side) = (self.inputs, self.outputs, self.side);
+        if let Some(direct) = self.direct.get_mut() {
+            direct.fill(side * side * inputs, outputs, row_by_row(&self.weight, inputs, side));
+        }
+        for winograd in self.winograd.iter_mut().filter_map(OnceLock::get_mut) {
+            winograd.fill(inputs, outputs, &self.weight);
+        }
     }
 
     pub(crate) fn weight(&self) -> (&[f32], [usize; 4]) {
@@ -190,8 +205,7 @@ impl Conv {
     ) {
         let (side, inputs) = (self.side, self.inputs);
         let weights = self.direct.get_or_init(|| {
-            let at = |row: usize, o: usize| self.weight[(o * inputs + row % inputs) * side * side + row / inputs];
-            Packed::new(self.isa, side * side * inputs, self.outputs, at)
+            Packed::new(self.isa, side * side * inputs, self.outputs, row_by_row(&self.weight, inputs, side))
         });
         if side == 1 && self.stride == 1 {
             let rows = Rows::Every { count: from.pixels(), a: from.ld, c: to.ld };
@@ -226,6 +240,11 @@ impl Conv {
             }
         }
     }
+}
+
+/// Rows `(tap, in)` by `out`.
+fn row_by_row(weight: &[f32], inputs: usize, side: usize) -> impl Fn(usize, usize) -> f32 {
+    move |row, o| weight[(o * inputs + row % inputs) * side * side + row / inputs]
 }
 
 struct Run {

@@ -15,24 +15,48 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
+    /// Of no rows and columns, to be filled.
+    pub(crate) fn empty(isa: Isa) -> Self {
+        Self { isa, k: 0, n: 0, panels: Buffer::default() }
+    }
+
     /// From `at(row, column)`.
     pub(crate) fn new(isa: Isa, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Self {
-        let mut packed = Self { isa, k, n, panels: Buffer::default() };
+        let mut packed = Self::empty(isa);
         packed.fill(k, n, at);
         packed
+    }
+
+    /// The panels of a matrix `(k, n)`, to be filled.
+    pub(super) fn reshape(&mut self, k: usize, n: usize) -> &mut [f32] {
+        let width = self.isa.columns();
+        (self.k, self.n) = (k, n);
+        self.panels.resize(n.div_ceil(width) * k * width)
     }
 
     /// Other values in the same place.
     pub(crate) fn fill(&mut self, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) {
         let width = self.isa.columns();
-        (self.k, self.n) = (k, n);
-        let panels = self.panels.resize(n.div_ceil(width) * k * width);
+        let panels = self.reshape(k, n);
         for (p, panel) in panels.chunks_exact_mut((k * width).max(1)).enumerate() {
             for (row, values) in panel.chunks_exact_mut(width).enumerate() {
                 for (j, value) in values.iter_mut().enumerate() {
                     let column = p * width + j;
                     *value = if column < n { at(row, column) } else { 0.0 };
                 }
+            }
+        }
+    }
+
+    /// The same from rows of `n` values one after another.
+    pub(crate) fn fill_rows(&mut self, rows: &[f32], n: usize) {
+        let (k, width) = (rows.len() / n.max(1), self.isa.columns());
+        let panels = self.reshape(k, n);
+        for (p, panel) in panels.chunks_exact_mut((k * width).max(1)).enumerate() {
+            let columns = (n - p * width).min(width);
+            for (to, row) in panel.chunks_exact_mut(width).zip(rows.chunks_exact(n)) {
+                to[..columns].copy_from_slice(&row[p * width..][..columns]);
+                to[columns..].fill(0.0);
             }
         }
     }

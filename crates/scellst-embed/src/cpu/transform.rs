@@ -65,8 +65,11 @@ unsafe fn output<V: Lanes, const A: usize, const M: usize>(m: [V; A]) -> [V; M] 
     }
 }
 
-/// `G g G^T` of one 3 x 3 filter: the first `A * A` values in rows.
-pub(super) fn filter(m: usize, g: &[f32]) -> [f32; 36] {
+/// Filters that are transformed side by side: the columns of the widest panel.
+pub(super) const COLUMNS: usize = 32;
+
+/// `G g G^T` of 3 x 3 filters, each tap's values side by side: the first `A * A` rows.
+pub(super) fn filters(isa: Isa, m: usize, g: &[[f32; COLUMNS]; 9]) -> [[f32; COLUMNS]; 36] {
     const SIXTH: f64 = 1.0 / 6.0;
     let rows: &[[f64; 3]] = match m {
         2 => &[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
@@ -86,13 +89,23 @@ pub(super) fn filter(m: usize, g: &[f32]) -> [f32; 36] {
             [0.0, 0.0, 1.0],
         ],
     };
-    let dot = |a: &[f64; 3], b: [f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-    let at = |i: usize| f64::from(g[i]);
-    let mut values = [0.0; 36];
-    for (a, to) in rows.iter().zip(values.chunks_exact_mut(rows.len())) {
-        let down = [0, 1, 2].map(|j| dot(a, [at(j), at(3 + j), at(6 + j)]));
-        to.iter_mut().zip(rows).for_each(|(to, b)| *to = dot(b, down) as f32);
-    }
+    let mut values = [[0.0; COLUMNS]; 36];
+    isa.run(|| {
+        let dot = |a: &[f64; 3], b: [f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+        for (a, to) in rows.iter().zip(values.chunks_exact_mut(rows.len())) {
+            let mut down = [[0.0; COLUMNS]; 3];
+            for (t, down) in down.iter_mut().enumerate() {
+                for (j, d) in down.iter_mut().enumerate() {
+                    *d = dot(a, [0, 3, 6].map(|row| f64::from(g[row + t][j])));
+                }
+            }
+            for (to, b) in to.iter_mut().zip(rows) {
+                for (j, to) in to.iter_mut().enumerate() {
+                    *to = dot(b, [0, 1, 2].map(|t| down[t][j])) as f32;
+                }
+            }
+        }
+    });
     values
 }
 

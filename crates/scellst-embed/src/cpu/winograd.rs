@@ -6,7 +6,7 @@ use super::buffer::padded;
 use super::conv::{Scratch, Shape};
 use super::gemm::{After, Packed, Rows, Window, multiply};
 use super::lanes::Isa;
-use super::transform::{Gather, Scatter, filter, gather_on, scatter_on};
+use super::transform::{COLUMNS, Gather, Scatter, filters, gather_on, scatter_on};
 
 /// What a group of tiles may take of the second cache, unless the weights take more: then as much as they,
 /// so that they are read seldom.
@@ -23,17 +23,33 @@ impl Winograd {
     /// From weights `(out, in, 3, 3)`.
     pub(super) fn new(isa: Isa, m: usize, inputs: usize, outputs: usize, weight: &[f32]) -> Self {
         let values = (m + 2) * (m + 2);
-        // In the order in which they are packed.
-        let mut filters = vec![0.0; values * inputs * outputs];
-        for i in 0..inputs {
-            for o in 0..outputs {
-                let taps = filter(m, &weight[(o * inputs + i) * 9..][..9]);
-                let places = filters[i * outputs + o..].iter_mut().step_by(inputs * outputs);
-                places.zip(&taps[..values]).for_each(|(to, v)| *to = *v);
+        let mut winograd = Self { m, weights: (0..values).map(|_| Packed::empty(isa)).collect() };
+        winograd.fill(inputs, outputs, weight);
+        winograd
+    }
+
+    /// Other weights in the same place.
+    pub(super) fn fill(&mut self, inputs: usize, outputs: usize, weight: &[f32]) {
+        let Some(isa) = self.weights.first().map(Packed::isa) else { return };
+        let width = isa.columns();
+        let mut panels: Vec<&mut [f32]> = self.weights.iter_mut().map(|w| w.reshape(inputs, outputs)).collect();
+        let mut taps = [[0.0; COLUMNS]; 9];
+        // In the order in which they are packed, so that every matrix is written from its beginning to its end.
+        for first in (0..outputs).step_by(width) {
+            for i in 0..inputs {
+                for j in 0..width {
+                    let of_pair = (first + j < outputs).then(|| &weight[((first + j) * inputs + i) * 9..][..9]);
+                    for (t, tap) in taps.iter_mut().enumerate() {
+                        tap[j] = of_pair.map_or(0.0, |g| g[t]);
+                    }
+                }
+                let transformed = filters(isa, self.m, &taps);
+                let row = (first / width * inputs + i) * width;
+                for (panel, values) in panels.iter_mut().zip(&transformed) {
+                    panel[row..][..width].copy_from_slice(&values[..width]);
+                }
             }
         }
-        let at = |v: usize| Packed::new(isa, inputs, outputs, |i, o| filters[(v * inputs + i) * outputs + o]);
-        Self { m, weights: (0..values).map(at).collect() }
     }
 
     /// Whether a convolution of these channels can be done so.

@@ -1,10 +1,10 @@
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape as Dims, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{images_at_once, values, with_values};
+use super::{images_at_once, with_values};
 use crate::batch::Pool;
 use crate::cpu::{After, Border, Conv, Isa, Packed, Rows, Scratch, Shape, Window, multiply};
 
@@ -16,6 +16,8 @@ const PIXELS: usize = 1536;
 
 /// The weights of a convolution as the CPU's kernels want them, made once for all passes of a step. The border is half
 /// the side.
+///
+/// Images are channels last and dense: `from` and `to` are the shapes before and behind the convolution.
 pub(crate) struct Filters {
     isa: Isa,
     forward: Conv,
@@ -35,6 +37,14 @@ enum Back {
     Taps(Packed),
 }
 
+/// Space for gradients of weights; kept from step to step.
+#[derive(Default)]
+pub(crate) struct WeightScratch {
+    gradients: Vec<Packed>,
+    parts: Vec<Vec<f32>>,
+    planes: Pool<Vec<f32>>,
+}
+
 impl Filters {
     /// From a weight `(out, in, side, side)` on the CPU.
     pub(crate) fn new(weight: &Tensor, stride: usize) -> Result<Self> {
@@ -49,48 +59,81 @@ impl Filters {
         Ok(Self { isa, forward, side, stride, inputs, outputs, back, scratch })
     }
 
-    fn shapes(&self, x: &Dims) -> Result<(Shape, Shape)> {
-        let (images, height, width, channels) = x.dims4()?;
-        if channels != self.inputs || height == 0 || width == 0 {
-            bail!("images of {x:?} for filters of {} channels", self.inputs);
+    /// Other values, packed as those before were.
+    pub(crate) fn refill(&mut self, weight: &Tensor) -> Result<()> {
+        with_values(weight, |values| self.forward.refill(values))?;
+        let (side, inputs, outputs) = (self.side, self.inputs, self.outputs);
+        let (weight, _) = self.forward.weight();
+        match self.back.get_mut() {
+            Some(Back::Conv(conv)) => conv.refill(&turned(weight, outputs, inputs, side * side)),
+            Some(Back::Taps(taps)) => {
+                taps.fill(side * side * outputs, inputs, tap_by_tap(weight, outputs, inputs, side * side));
+            }
+            None => {}
         }
-        let from = Shape::dense(images, height, width, channels);
+        Ok(())
+    }
+
+    /// How many weights there are.
+    #[cfg(test)]
+    pub(crate) fn weights(&self) -> usize {
+        self.outputs * self.inputs * self.side * self.side
+    }
+
+    /// What comes of images of that shape.
+    pub(crate) fn after(&self, from: Shape) -> Shape {
         let to = self.forward.after(from);
-        Ok((from, Shape::dense(images, to.height, to.width, self.outputs)))
+        Shape::dense(to.images, to.height, to.width, to.channels)
     }
 
-    fn forward(&self, x: &[f32], from: Shape, to: Shape) -> Vec<f32> {
-        let mut y = vec![0.0; to.span()];
-        self.run(&self.forward, (x, from), (&mut y, to));
-        y
+    /// The convolution of `x` to `y`; `each` looks at every group of images while it is in the cache.
+    pub(crate) fn forward<R: Send>(
+        &self,
+        (x, from): (&[f32], Shape),
+        (y, to): (&mut [f32], Shape),
+        each: impl Fn(&[f32]) -> R + Sync,
+    ) -> Vec<R> {
+        self.run(&self.forward, (x, from), (y, to), false, each)
     }
 
-    /// A convolution of all images, some at a time on each thread.
-    fn run(&self, conv: &Conv, (x, from): (&[f32], Shape), (y, to): (&mut [f32], Shape)) {
+    /// A convolution of all images, some at a time on each thread, whatever the threads.
+    fn run<R: Send>(
+        &self,
+        conv: &Conv,
+        (x, from): (&[f32], Shape),
+        (y, to): (&mut [f32], Shape),
+        add: bool,
+        each: impl Fn(&[f32]) -> R + Sync,
+    ) -> Vec<R> {
         let (one_in, one_out) = (from.span() / from.images.max(1), to.span() / to.images.max(1));
         let images = images_at_once(one_in + one_out);
-        y.par_chunks_mut(images * one_out).zip(x.par_chunks(images * one_in)).for_each(|(y, x)| {
+        let group = |(y, x): (&mut [f32], &[f32])| {
             let images = x.len() / one_in;
             let (from, to) = (Shape { images, ..from }, Shape { images, ..to });
-            self.scratch.with(|scratch| conv.run_to((x, from), (y, to), false, LINEAR, scratch));
-        });
+            self.scratch.with(|scratch| conv.run_to((x, from), (y, to), add, LINEAR, scratch));
+            each(y)
+        };
+        y.par_chunks_mut(images * one_out).zip(x.par_chunks(images * one_in)).map(group).collect()
     }
 
-    /// Gradient of the input.
-    fn to_input(&self, dy: &[f32], from: Shape, to: Shape) -> Vec<f32> {
-        let mut dx = vec![0.0; from.span()];
+    /// Gradient of the input, added to what is there if `add`.
+    pub(crate) fn to_input(&self, (dy, to): (&[f32], Shape), (dx, from): (&mut [f32], Shape), add: bool) {
         match self.back.get_or_init(|| self.back()) {
-            Back::Conv(conv) => self.run(conv, (dy, to), (&mut dx, from)),
+            Back::Conv(conv) => {
+                self.run(conv, (dy, to), (dx, from), add, |_| ());
+            }
             Back::Taps(taps) => {
                 let (one_in, one_out) = (from.span() / from.images.max(1), to.span() / to.images.max(1));
                 let images = images_at_once(one_in + one_out);
                 dx.par_chunks_mut(images * one_in).zip(dy.par_chunks(images * one_out)).for_each(|(dx, dy)| {
                     let images = dy.len() / one_out;
+                    if !add {
+                        dx.fill(0.0);
+                    }
                     self.scatter(taps, (dy, Shape { images, ..to }), (dx, Shape { images, ..from }));
                 });
             }
         }
-        dx
     }
 
     fn back(&self) -> Back {
@@ -98,16 +141,10 @@ impl Filters {
         let (weight, _) = self.forward.weight();
         let taps = side * side;
         if self.stride > 1 {
-            let at = |row: usize, i: usize| weight[((row % outputs) * inputs + i) * taps + row / outputs];
+            let at = tap_by_tap(weight, outputs, inputs, taps);
             return Back::Taps(Packed::new(self.isa, taps * outputs, inputs, at));
         }
-        let mut turned = vec![0.0; weight.len()];
-        for (o, of_output) in weight.chunks_exact(inputs * taps).enumerate() {
-            for (i, filter) in of_output.chunks_exact(taps).enumerate() {
-                let to = &mut turned[(i * outputs + o) * taps..][..taps];
-                to.iter_mut().zip(filter.iter().rev()).for_each(|(t, v)| *t = *v);
-            }
-        }
+        let turned = turned(weight, outputs, inputs, taps);
         // Borders of half an odd side: the same both ways.
         let conv = Conv::new(self.isa, turned, vec![0.0; inputs], side, 1, Border::even(side / 2));
         Back::Conv(Box::new(conv))
@@ -133,16 +170,30 @@ impl Filters {
         }
     }
 
-    /// Gradient of the weights, `(out, in, side, side)`.
+    /// Gradient of the weights, `(out, in, side, side)`, added to what is in `dw`.
     ///
     /// A product of the images' columns with the result's gradient, the first never written out: of each channel all
     /// pixels lie one after another with their border, so that what a tap meets is a row of them from some place on.
-    fn to_weight(&self, x: &[f32], dy: &[f32], from: Shape, to: Shape) -> Vec<f32> {
+    pub(crate) fn to_weight(
+        &self,
+        (x, from): (&[f32], Shape),
+        (dy, to): (&[f32], Shape),
+        dw: &mut [f32],
+        scratch: &mut WeightScratch,
+    ) {
         let (side, inputs, outputs) = (self.side, self.inputs, self.outputs);
         let area = to.height * to.width;
         let images = (PIXELS / area.max(1)).max(1);
-        let pack = |dy: &[f32]| Packed::new(self.isa, dy.len() / outputs, outputs, |p, o| dy[p * outputs + o]);
-        let gradients: Vec<Packed> = dy.par_chunks(images * area * outputs).map(pack).collect();
+        let pieces = dy.chunks(images * area * outputs);
+        let WeightScratch { gradients, parts, planes } = scratch;
+        if gradients.len() < pieces.len() {
+            gradients.resize_with(pieces.len(), || Packed::empty(self.isa));
+        }
+        let count = pieces.len();
+        gradients[..count].par_iter_mut().zip(dy.par_chunks(images * area * outputs)).for_each(|(packed, dy)| {
+            packed.fill_rows(dy, outputs);
+        });
+        let gradients = &gradients[..count];
         // Few channels: the taps are shared out too.
         let taps = if inputs < 4 * CHANNELS { 1 } else { side };
         let tasks: Vec<Task> = (0..inputs)
@@ -151,31 +202,30 @@ impl Filters {
             .map(|(c, k)| Task { channels: c..(c + CHANNELS).min(inputs), rows: k..k + taps })
             .collect();
         let one = from.span() / from.images.max(1);
-        let parts: Vec<Vec<f32>> = tasks
-            .par_iter()
-            .map(|task| {
-                let mut sum = vec![0.0; task.channels.len() * task.rows.len() * side * outputs];
-                let mut planes = Vec::new();
-                for (g, (x, gradient)) in x.chunks(images * one).zip(&gradients).enumerate() {
+        if parts.len() < tasks.len() {
+            parts.resize_with(tasks.len(), Vec::new);
+        }
+        let parts = &mut parts[..tasks.len()];
+        parts.par_iter_mut().zip(&tasks).for_each(|(sum, task)| {
+            sum.resize(task.channels.len() * task.rows.len() * side * outputs, 0.0);
+            planes.with(|planes| {
+                for (g, (x, gradient)) in x.chunks(images * one).zip(gradients).enumerate() {
                     let from = Shape { images: x.len() / one, ..from };
-                    self.part(task, (x, from), (gradient, to), &mut planes, &mut sum, g > 0);
+                    self.part(task, (x, from), (gradient, to), planes, sum, g > 0);
                 }
-                sum
-            })
-            .collect();
-        let mut dw = vec![0.0; outputs * inputs * side * side];
+            });
+        });
         dw.par_chunks_mut(inputs * side * side).enumerate().for_each(|(o, of_output)| {
-            for (task, part) in tasks.iter().zip(&parts) {
+            for (task, part) in tasks.iter().zip(&*parts) {
                 let mut values = part[o..].iter().step_by(outputs);
                 for c in task.channels.clone() {
                     for k in task.rows.clone() {
                         let row = &mut of_output[(c * side + k) * side..][..side];
-                        row.iter_mut().zip(&mut values).for_each(|(w, v)| *w = *v);
+                        row.iter_mut().zip(&mut values).for_each(|(w, v)| *w += *v);
                     }
                 }
             }
         });
-        dw
     }
 
     /// Rows `(channel, row of taps, tap)` by outputs, of some images.
@@ -266,43 +316,25 @@ struct Phase {
     wide: usize,
 }
 
-struct Convolve {
-    filters: Arc<Filters>,
-    /// Whether what comes before is trained too.
-    input_grad: bool,
-}
-
-impl CustomOp2 for Convolve {
-    fn name(&self) -> &'static str {
-        "convolve"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Dims)> {
-        let (from, to) = self.filters.shapes(lx.shape())?;
-        let y = self.filters.forward(values(x, lx)?, from, to);
-        Ok((CpuStorage::F32(y), Dims::from((to.images, to.height, to.width, to.channels))))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (from, to) = self.filters.shapes(x.shape())?;
-        let dy = dy.contiguous()?;
-        let dw = with_values(x, |x| with_values(&dy, |dy| self.filters.to_weight(x, dy, from, to)))??;
-        let dw = Tensor::from_vec(dw, w.shape(), x.device())?;
-        if !self.input_grad {
-            return Ok((None, Some(dw)));
+/// Filters turned about, and in for out.
+fn turned(weight: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
+    let mut turned = vec![0.0; weight.len()];
+    for (o, of_output) in weight.chunks_exact(inputs * taps).enumerate() {
+        for (i, filter) in of_output.chunks_exact(taps).enumerate() {
+            let to = &mut turned[(i * outputs + o) * taps..][..taps];
+            to.iter_mut().zip(filter.iter().rev()).for_each(|(t, v)| *t = *v);
         }
-        let dx = with_values(&dy, |dy| self.filters.to_input(dy, from, to))?;
-        Ok((Some(Tensor::from_vec(dx, x.shape(), x.device())?), Some(dw)))
     }
+    turned
 }
 
-/// Images `(n, height, width, in)` on the CPU by a weight `(out, in, side, side)`, of which `filters` are made, with a
-/// border of half the side, to `(n, height / stride, width / stride, out)`, rounded up.
-pub(crate) fn convolve(x: &Tensor, weight: &Tensor, filters: &Arc<Filters>, input_grad: bool) -> Result<Tensor> {
-    x.contiguous()?.apply_op2(weight, Convolve { filters: Arc::clone(filters), input_grad })
+/// Rows `(tap, out)` by `in`.
+fn tap_by_tap(weight: &[f32], outputs: usize, inputs: usize, taps: usize) -> impl Fn(usize, usize) -> f32 {
+    move |row, i| weight[((row % outputs) * inputs + i) * taps + row / outputs]
 }
 
-/// The same by candle's operations, on any device.
+/// Images `(n, height, width, in)` by a weight `(out, in, side, side)`, with a border of half the side, to
+/// `(n, height / stride, width / stride, out)`, rounded up: by candle's operations, on any device.
 pub(crate) fn composed_convolve(x: &Tensor, weight: &Tensor, stride: usize) -> Result<Tensor> {
     let x = x.permute((0, 3, 1, 2))?.contiguous()?;
     x.conv2d(weight, weight.dim(2)? / 2, stride, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()

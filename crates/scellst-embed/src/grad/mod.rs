@@ -1,20 +1,21 @@
-//! Operations of a network in training, as candle's graph wants them: each with its gradient.
+//! Operations of a network in training, there and back.
 //!
 //! Images are channels last, `(images, height, width, channels)` f32. On the CPU they run by this crate's own kernels
-//! on all threads, since candle's convolution backwards is many times slower there; on a GPU they are composed of
-//! candle's operations. What comes out does not depend on the number of threads: every sum has one order.
+//! on all threads, from slice to slice, since candle's convolution backwards is many times slower there and makes all
+//! its tensors anew at every step; on a GPU they are composed of candle's operations. What comes out does not depend on
+//! the number of threads: every sum has one order.
 
 mod conv;
+mod linear;
 mod norm;
 mod pool;
-mod residual;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use conv::{Filters, composed_convolve, convolve};
-pub(crate) use norm::{Moments, batch_norm};
-pub(crate) use pool::max_pool;
-pub(crate) use residual::add_relu;
+pub(crate) use conv::{Filters, WeightScratch, composed_convolve};
+pub(crate) use linear::linear;
+pub(crate) use norm::{Moments, Part, batch_norm, normalise, normalise_back};
+pub(crate) use pool::{composed_max_pool, max_pool, max_pool_back, pooled};
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 

@@ -12,12 +12,39 @@ const EPSILON: f32 = 1e-5;
 const ROWS: usize = 512;
 
 /// Mean and variance of each channel over a batch.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Moments {
     pub mean: Vec<f32>,
     /// Over `rows`, not one less.
     pub variance: Vec<f32>,
     pub rows: usize,
+}
+
+/// Of some rows: they are merged in order.
+pub(crate) struct Part {
+    rows: usize,
+    mean: Vec<f32>,
+    /// Sums of squares about that mean.
+    squares: Vec<f32>,
+}
+
+impl Part {
+    /// Of rows of so many channels that are in the cache.
+    pub(crate) fn of(x: &[f32], channels: usize) -> Self {
+        let rows = x.len() / channels;
+        let (mut mean, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
+        Isa::detect().run(|| {
+            for row in x.chunks_exact(channels) {
+                mean.iter_mut().zip(row).for_each(|(m, v)| *m += v);
+            }
+            mean.iter_mut().for_each(|m| *m /= rows as f32);
+            for row in x.chunks_exact(channels) {
+                let values = row.iter().zip(&mean);
+                squares.iter_mut().zip(values).for_each(|(s, (v, m))| *s += (v - m) * (v - m));
+            }
+        });
+        Self { rows, mean, squares }
+    }
 }
 
 impl Moments {
@@ -35,11 +62,27 @@ impl Moments {
             return Ok(Self { mean: mean.to_vec1()?, variance: variance.to_vec1()?, rows });
         }
         with_values(x, |x| {
-            let n = rows as f64;
-            let mean: Vec<f32> = sums(x, channels, |v, _| v).iter().map(|s| (s / n) as f32).collect();
-            let squares = sums(x, channels, |v, c| (v - mean[c]) * (v - mean[c]));
-            Self { variance: squares.iter().map(|s| (s / n) as f32).collect(), mean, rows }
+            let parts: Vec<Part> = x.par_chunks(ROWS * channels).map(|x| Part::of(x, channels)).collect();
+            Self::merge(&parts)
         })
+    }
+
+    /// Of all parts together (Chan, Golub and LeVeque 1983).
+    pub(crate) fn merge(parts: &[Part]) -> Self {
+        let channels = parts.first().map_or(0, |p| p.mean.len());
+        let rows: usize = parts.iter().map(|p| p.rows).sum();
+        let (mut mean, mut squares) = (vec![0.0f64; channels], vec![0.0f64; channels]);
+        for part in parts {
+            mean.iter_mut().zip(&part.mean).for_each(|(m, p)| *m += f64::from(*p) * part.rows as f64 / rows as f64);
+        }
+        for part in parts {
+            for (c, s) in squares.iter_mut().enumerate() {
+                let apart = f64::from(part.mean[c]) - mean[c];
+                *s += f64::from(part.squares[c]) + part.rows as f64 * apart * apart;
+            }
+        }
+        let variance = squares.iter().map(|s| (s / rows as f64) as f32).collect();
+        Self { mean: mean.iter().map(|m| *m as f32).collect(), variance, rows }
     }
 
     /// What standardised values are divided by, once over.
@@ -48,26 +91,103 @@ impl Moments {
     }
 }
 
-/// Sums of `f(value, channel)` over the rows.
-fn sums(x: &[f32], channels: usize, f: impl Fn(f32, usize) -> f32 + Sync) -> Vec<f64> {
+/// `y`: rows of `x` standardised by its `moments`, times `gamma` plus `beta`, plus a row of `residual`, and where asked
+/// for a ReLU.
+pub(crate) fn normalise(
+    x: &[f32],
+    moments: &Moments,
+    [gamma, beta]: [&[f32]; 2],
+    residual: Option<&[f32]>,
+    relu: bool,
+    y: &mut [f32],
+) {
+    let channels = moments.mean.len();
+    let scale: Vec<f32> = moments.inverse().iter().zip(gamma).map(|(i, g)| i * g).collect();
+    let shift: Vec<f32> = moments.mean.iter().zip(&scale).zip(beta).map(|((m, s), b)| b - m * s).collect();
+    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
     let isa = Isa::detect();
-    let parts: Vec<Vec<f32>> = x
-        .par_chunks(ROWS * channels)
-        .map(|rows| {
-            let mut sum = vec![0.0; channels];
+    let piece = ROWS * channels;
+    // A NaN stays one, to be found.
+    let floored = |v: f32| if v < floor { floor } else { v };
+    y.par_chunks_mut(piece).zip(x.par_chunks(piece)).enumerate().for_each(|(i, (y, x))| {
+        let rows = y.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
+        match residual.map(|all| &all[i * piece..][..x.len()]) {
+            Some(residual) => isa.run(|| {
+                for ((y, x), r) in rows.zip(residual.chunks_exact(channels)) {
+                    for c in 0..channels {
+                        y[c] = floored(x[c] * scale[c] + shift[c] + r[c]);
+                    }
+                }
+            }),
+            None => isa.run(|| {
+                for (y, x) in rows {
+                    for c in 0..channels {
+                        y[c] = floored(x[c] * scale[c] + shift[c]);
+                    }
+                }
+            }),
+        }
+    });
+}
+
+/// Gradients of input, `dx`, and of gamma and beta (Ioffe and Szegedy 2015, section 3): mean and variance depend on the
+/// input. `y` is the result if a ReLU came after.
+pub(crate) fn normalise_back(
+    x: &[f32],
+    moments: &Moments,
+    gamma: &[f32],
+    y: Option<&[f32]>,
+    dy: &[f32],
+    dx: &mut [f32],
+) -> [Vec<f32>; 2] {
+    let channels = gamma.len();
+    let (mean, inverse, n) = (&moments.mean, moments.inverse(), moments.rows as f64);
+    // Without a ReLU all of its own gradient passes: any number is at least itself.
+    let (y, relu) = (y.unwrap_or(dy), y.is_some());
+    let passes = |y: f32, dy: f32| if !relu || y > 0.0 { dy } else { 0.0 };
+    let (isa, piece) = (Isa::detect(), ROWS * channels);
+    // In one pass: the sums of the gradient, and of it times the standardised input.
+    let parts: Vec<Vec<f32>> = (x.par_chunks(piece), y.par_chunks(piece))
+        .into_par_iter()
+        .zip(dy.par_chunks(piece))
+        .map(|((x, y), dy)| {
+            let mut sum = vec![0.0; 2 * channels];
+            let (plain, with_x) = sum.split_at_mut(channels);
             isa.run(|| {
-                for row in rows.chunks_exact(channels) {
-                    sum.iter_mut().zip(row).enumerate().for_each(|(c, (s, v))| *s += f(*v, c));
+                let rows = x.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(dy.chunks_exact(channels));
+                for ((x, y), dy) in rows {
+                    for c in 0..channels {
+                        let g = passes(y[c], dy[c]);
+                        plain[c] += g;
+                        with_x[c] += g * (x[c] - mean[c]) * inverse[c];
+                    }
                 }
             });
             sum
         })
         .collect();
-    let mut all = vec![0.0; channels];
+    let mut sums = vec![0.0f64; 2 * channels];
     for part in parts {
-        all.iter_mut().zip(part).for_each(|(a, p)| *a += f64::from(p));
+        sums.iter_mut().zip(part).for_each(|(a, p)| *a += f64::from(p));
     }
-    all
+    let (plain, with_x) = sums.split_at(channels);
+    let scale: Vec<f32> = inverse.iter().zip(gamma).map(|(i, g)| i * g).collect();
+    let by_x: Vec<f32> = (0..channels).map(|c| (-f64::from(scale[c] * inverse[c]) * with_x[c] / n) as f32).collect();
+    let shift: Vec<f32> = (0..channels).map(|c| (-f64::from(scale[c]) * plain[c] / n) as f32).collect();
+    dx.par_chunks_mut(piece)
+        .zip(x.par_chunks(piece))
+        .zip(y.par_chunks(piece).zip(dy.par_chunks(piece)))
+        .for_each(|((dx, x), (y, dy))| {
+            isa.run(|| {
+                let rows = dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
+                for ((dx, x), (y, dy)) in rows.zip(y.chunks_exact(channels).zip(dy.chunks_exact(channels))) {
+                    for c in 0..channels {
+                        dx[c] = passes(y[c], dy[c]) * scale[c] + (x[c] - mean[c]) * by_x[c] + shift[c];
+                    }
+                }
+            });
+        });
+    [with_x, plain].map(|sums| sums.iter().map(|v| *v as f32).collect())
 }
 
 struct BatchNorm {
@@ -90,23 +210,8 @@ impl CustomOp3 for BatchNorm {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, gamma, beta) = (values(x, lx)?, values(gamma, lg)?, values(beta, lb)?);
-        let channels = self.moments.mean.len();
-        let scale: Vec<f32> = self.moments.inverse().iter().zip(gamma).map(|(i, g)| i * g).collect();
-        let shift: Vec<f32> = self.moments.mean.iter().zip(&scale).zip(beta).map(|((m, s), b)| b - m * s).collect();
-        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
         let mut y = vec![0.0; x.len()];
-        let isa = Isa::detect();
-        y.par_chunks_mut(ROWS * channels).zip(x.par_chunks(ROWS * channels)).for_each(|(y, x)| {
-            isa.run(|| {
-                for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        let v = x[c] * scale[c] + shift[c];
-                        // A NaN stays one, to be found.
-                        y[c] = if v < floor { floor } else { v };
-                    }
-                }
-            });
-        });
+        normalise(x, &self.moments, [gamma, beta], None, self.relu, &mut y);
         Ok((CpuStorage::F32(y), lx.shape().clone()))
     }
 
@@ -120,66 +225,14 @@ impl CustomOp3 for BatchNorm {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dy, device) = (dy.contiguous()?, x.device());
         let gamma = with_values(gamma, <[f32]>::to_vec)?;
-        let [dx, dgamma, dbeta] =
-            with_values(x, |x| with_values(y, |y| with_values(&dy, |dy| self.back(x, &gamma, y, dy))))???;
+        let back = |x: &[f32], y: &[f32], dy: &[f32]| {
+            let mut dx = vec![0.0; x.len()];
+            let [dgamma, dbeta] = normalise_back(x, &self.moments, &gamma, self.relu.then_some(y), dy, &mut dx);
+            [dx, dgamma, dbeta]
+        };
+        let [dx, dgamma, dbeta] = with_values(x, |x| with_values(y, |y| with_values(&dy, |dy| back(x, y, dy))))???;
         let channel = |v: Vec<f32>| Tensor::from_vec(v, gamma.len(), device).map(Some);
         Ok((Some(Tensor::from_vec(dx, x.shape(), device)?), channel(dgamma)?, channel(dbeta)?))
-    }
-}
-
-impl BatchNorm {
-    /// Gradients of input, gamma and beta (Ioffe and Szegedy 2015, section 3): mean and variance depend on the input.
-    fn back(&self, x: &[f32], gamma: &[f32], y: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
-        let channels = gamma.len();
-        let (mean, inverse, n) = (&self.moments.mean, self.moments.inverse(), self.moments.rows as f64);
-        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        let isa = Isa::detect();
-        // In one pass: the sums of the gradient, and of it times the standardised input.
-        let parts: Vec<Vec<f32>> = (x.par_chunks(ROWS * channels), y.par_chunks(ROWS * channels))
-            .into_par_iter()
-            .zip(dy.par_chunks(ROWS * channels))
-            .map(|((x, y), dy)| {
-                let mut sum = vec![0.0; 2 * channels];
-                let (plain, with_x) = sum.split_at_mut(channels);
-                isa.run(|| {
-                    let rows = x.chunks_exact(channels).zip(y.chunks_exact(channels)).zip(dy.chunks_exact(channels));
-                    for ((x, y), dy) in rows {
-                        for c in 0..channels {
-                            let g = if y[c] > floor { dy[c] } else { 0.0 };
-                            plain[c] += g;
-                            with_x[c] += g * (x[c] - mean[c]) * inverse[c];
-                        }
-                    }
-                });
-                sum
-            })
-            .collect();
-        let mut sums = vec![0.0f64; 2 * channels];
-        for part in parts {
-            sums.iter_mut().zip(part).for_each(|(a, p)| *a += f64::from(p));
-        }
-        let (plain, with_x) = sums.split_at(channels);
-        let scale: Vec<f32> = inverse.iter().zip(gamma).map(|(i, g)| i * g).collect();
-        let by_x: Vec<f32> =
-            (0..channels).map(|c| (-f64::from(scale[c] * inverse[c]) * with_x[c] / n) as f32).collect();
-        let shift: Vec<f32> = (0..channels).map(|c| (-f64::from(scale[c]) * plain[c] / n) as f32).collect();
-        let mut dx = vec![0.0; x.len()];
-        dx.par_chunks_mut(ROWS * channels)
-            .zip(x.par_chunks(ROWS * channels))
-            .zip(y.par_chunks(ROWS * channels).zip(dy.par_chunks(ROWS * channels)))
-            .for_each(|((dx, x), (y, dy))| {
-                isa.run(|| {
-                    let rows = dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
-                    for ((dx, x), (y, dy)) in rows.zip(y.chunks_exact(channels).zip(dy.chunks_exact(channels))) {
-                        for c in 0..channels {
-                            let g = if y[c] > floor { dy[c] } else { 0.0 };
-                            dx[c] = g * scale[c] + (x[c] - mean[c]) * by_x[c] + shift[c];
-                        }
-                    }
-                });
-            });
-        let narrow = |v: &[f64]| v.iter().map(|v| *v as f32).collect();
-        [dx, narrow(with_x), narrow(plain)]
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
+use crate::cpu::Shape;
 
 fn values(n: usize, of: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 7919 + 13) % of) as f32 / of as f32 - 0.5).collect()
@@ -19,12 +20,19 @@ fn list(t: &Tensor) -> Vec<f64> {
     t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
+fn floats(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
 /// Largest difference over the largest value.
 fn error(found: &Tensor, expected: &[f64]) -> f64 {
-    let found = list(found);
+    off(&floats(found), expected)
+}
+
+fn off(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(1e-3, |m: f64, v| m.max(v.abs()));
-    found.iter().zip(expected).map(|(f, e)| (f - e).abs()).fold(0.0, f64::max) / largest
+    found.iter().zip(expected).map(|(f, e)| (f64::from(*f) - e).abs()).fold(0.0, f64::max) / largest
 }
 
 /// Gradients of `sum(y * weights)` of each variable.
@@ -48,13 +56,10 @@ fn convolutions_and_their_gradients_are_the_definition() {
         (3, 1, [5, 24, 24, 3], 4),
     ];
     for (side, stride, [n, h, w, inputs], outputs) in shapes {
-        let x = Var::from_tensor(&tensor(&[n, h, w, inputs], 1009)).unwrap();
-        let weight = Var::from_tensor(&tensor(&[outputs, inputs, side, side], 997)).unwrap();
-        let filters = Arc::new(Filters::new(&weight, stride).unwrap());
-        let y = convolve(&x, &weight, &filters, true).unwrap();
+        let x = tensor(&[n, h, w, inputs], 1009);
+        let weight = tensor(&[outputs, inputs, side, side], 997);
         let (oh, ow) = (h.div_ceil(stride), w.div_ceil(stride));
-        assert_eq!(y.dims(), [n, oh, ow, outputs], "{side} {stride}");
-        let r = tensor(y.dims(), 881);
+        let r = tensor(&[n, oh, ow, outputs], 881);
         let (xs, ws, rs) = (list(&x), list(&weight), list(&r));
         let (mut ys, mut dx, mut dw) = (vec![0.0; rs.len()], vec![0.0; xs.len()], vec![0.0; ws.len()]);
         for at in 0..rs.len() {
@@ -73,14 +78,40 @@ fn convolutions_and_their_gradients_are_the_definition() {
                 }
             }
         }
-        assert!(error(&y, &ys) < 1e-5, "{side} {stride} {inputs}: {}", error(&y, &ys));
+        // Packed at once, and packed anew over others.
+        let mut refilled = Filters::new(&tensor(weight.dims(), 101), stride).unwrap();
+        passes(&refilled, &x, &r);
+        refilled.refill(&weight).unwrap();
+        for filters in [Filters::new(&weight, stride).unwrap(), refilled] {
+            let [y, found_dx, found_dw] = passes(&filters, &x, &r);
+            for (what, found, expected) in [("result", &y, &ys), ("input", &found_dx, &dx), ("weight", &found_dw, &dw)] {
+                assert!(off(found, expected) < 1e-5, "{what} of {side} {stride} {inputs}: {}", off(found, expected));
+            }
+        }
         // What a GPU runs.
         assert!(error(&composed_convolve(&x, &weight, stride).unwrap(), &ys) < 1e-5, "{side} {stride} {inputs}");
-        let found = gradients(&y, &r, &[&x, &weight]);
-        for (what, found, expected) in [("input", &found[0], dx), ("weight", &found[1], dw)] {
-            assert!(error(found, &expected) < 1e-5, "{what} of {side} {stride} {inputs}: {}", error(found, &expected));
-        }
     }
+}
+
+/// The result, and the gradients of input and weight by `r`, each added to what was there: ones.
+fn passes(filters: &Filters, x: &Tensor, r: &Tensor) -> [Vec<f32>; 3] {
+    let (n, h, w, c) = x.dims4().unwrap();
+    let from = Shape::dense(n, h, w, c);
+    let to = filters.after(from);
+    assert_eq!(r.dims(), [to.images, to.height, to.width, to.channels]);
+    let (x, r) = (floats(x), floats(r));
+    let mut y = vec![0.0; to.span()];
+    let sizes = filters.forward((&x, from), (&mut y, to), <[f32]>::len);
+    assert_eq!(sizes.iter().sum::<usize>(), y.len());
+    let (mut dx, mut added) = (vec![9.0; x.len()], vec![1.0; x.len()]);
+    filters.to_input((&r, to), (&mut dx, from), false);
+    filters.to_input((&r, to), (&mut added, from), true);
+    assert!(dx.iter().zip(&added).all(|(d, a)| (d + 1.0 - a).abs() < 1e-4));
+    let mut scratch = WeightScratch::default();
+    let mut dw = vec![1.0; filters.weights()];
+    filters.to_weight((&x, from), (&r, to), &mut dw, &mut scratch);
+    dw.iter_mut().for_each(|v| *v -= 1.0);
+    [y, dx, dw]
 }
 
 /// candle's own operations, whose gradients are candle's, in f64.
@@ -117,10 +148,13 @@ fn batch_norms_and_their_gradients_are_the_composed_formula() {
 fn pooling_sends_each_gradient_to_the_first_largest_pixel() {
     // Values come many times: ties are everywhere.
     for (h, w) in [(6, 6), (5, 4), (1, 3)] {
-        let x = Var::from_tensor(&tensor(&[2, h, w, 19], 7)).unwrap();
-        let y = max_pool(&x).unwrap();
-        let r = tensor(y.dims(), 887);
-        let found = gradients(&y, &r, &[&x]);
+        let x = tensor(&[2, h, w, 19], 7);
+        let from = Shape::dense(2, h, w, 19);
+        let to = pooled(from);
+        let r = tensor(&[2, to.height, to.width, 19], 887);
+        let (mut y, mut found) = (vec![0.0; to.span()], vec![9.0; from.span()]);
+        max_pool(&floats(&x), from, &mut y);
+        max_pool_back((&floats(&x), from), &y, &floats(&r), &mut found);
         let (xs, rs) = (list(&x), list(&r));
         let mut dx = vec![0.0; xs.len()];
         let mut ys = Vec::new();
@@ -136,38 +170,76 @@ fn pooling_sends_each_gradient_to_the_first_largest_pixel() {
             dx[*places.iter().find(|&&p| xs[p] == largest).unwrap()] += r;
             ys.push(largest);
         }
-        assert_eq!(list(&y), ys);
-        assert!(error(&found[0], &dx) < 1e-6);
+        assert_eq!(y.iter().map(|v| f64::from(*v)).collect::<Vec<_>>(), ys);
+        assert!(off(&found, &dx) < 1e-6);
+        assert_eq!(list(&composed_max_pool(&x).unwrap()), ys);
     }
 }
 
 #[test]
-fn a_residual_has_its_gradient_where_it_is_above_zero() {
-    let (a, b) = (tensor(&[70_000], 101), tensor(&[70_000], 89));
-    let (a, b) = (Var::from_tensor(&a).unwrap(), Var::from_tensor(&b).unwrap());
-    let y = add_relu(&a, &b).unwrap();
-    let r = tensor(&[70_000], 997);
-    let expected = (a.as_tensor() + b.as_tensor()).unwrap().relu().unwrap();
-    assert_eq!(list(&y), list(&expected));
-    let found = gradients(&y, &r, &[&a, &b]);
-    let wanted: Vec<f64> = list(&y).iter().zip(list(&r)).map(|(y, r)| if *y > 0.0 { r } else { 0.0 }).collect();
-    assert_eq!(list(&found[0]), wanted);
-    assert_eq!(list(&found[1]), wanted);
-    assert!(add_relu(&a, &tensor(&[3], 7)).is_err());
+fn a_residual_is_added_before_the_relu() {
+    let (x, residual) = (tensor(&[700, 5], 101), tensor(&[700, 5], 89));
+    let moments = Moments::of(&x).unwrap();
+    let (gamma, beta) = (values(5, 31), values(5, 17));
+    let mut plain = vec![0.0; 3500];
+    normalise(&floats(&x), &moments, [&gamma, &beta], None, false, &mut plain);
+    let mut y = vec![0.0; 3500];
+    normalise(&floats(&x), &moments, [&gamma, &beta], Some(&floats(&residual)), true, &mut y);
+    let wanted: Vec<f64> = plain.iter().zip(list(&residual)).map(|(p, r)| (f64::from(*p) + r).max(0.0)).collect();
+    assert!(off(&y, &wanted) < 1e-6 && y.contains(&0.0));
+}
+
+/// However the rows are cut.
+#[test]
+fn moments_of_parts_are_those_of_the_whole() {
+    let x: Vec<f32> = values(3000 * 3, 1009).iter().map(|v| v + 50.0).collect();
+    let whole = Moments::merge(&[Part::of(&x, 3)]);
+    let parts: Vec<Part> = [0..1, 1..700, 700..3000].map(|r| Part::of(&x[r.start * 3..r.end * 3], 3)).into();
+    let merged = Moments::merge(&parts);
+    assert_eq!(merged.rows, 3000);
+    for c in 0..3 {
+        let of = || x[c..].iter().step_by(3).map(|v| f64::from(*v));
+        let mean = of().sum::<f64>() / 3000.0;
+        let variance = of().map(|v| (v - mean).powi(2)).sum::<f64>() / 3000.0;
+        for m in [&whole, &merged] {
+            assert!((f64::from(m.mean[c]) - mean).abs() < 1e-4, "{} for {mean}", m.mean[c]);
+            assert!((f64::from(m.variance[c]) - variance).abs() < 1e-4 * variance, "{} for {variance}", m.variance[c]);
+        }
+    }
+}
+
+#[test]
+fn linear_layers_and_their_gradients_are_the_products() {
+    for (n, inputs, outputs) in [(1, 1, 1), (5, 7, 3), (130, 40, 600), (64, 300, 17)] {
+        let var = |dims: &[usize], of| Var::from_tensor(&tensor(dims, of)).unwrap();
+        let (x, w, r) = (var(&[n, inputs], 1009), var(&[outputs, inputs], 997), tensor(&[n, outputs], 881));
+        let wide = |t: &Tensor| Var::from_tensor(&t.to_dtype(DType::F64).unwrap()).unwrap();
+        let (y, expected) = (linear(&x, &w).unwrap(), [wide(&x), wide(&w)]);
+        let z = expected[0].matmul(&expected[1].t().unwrap()).unwrap();
+        assert!(error(&y, &list(&z)) < 1e-5);
+        let found = gradients(&y, &r, &[&x, &w]);
+        let expected = gradients(&z, &wide(&r), &[&expected[0], &expected[1]]);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(error(found, &list(expected)) < 1e-5, "{n} {inputs} {outputs}");
+        }
+    }
+    assert!(linear(&tensor(&[2, 3], 7), &tensor(&[5, 4], 7)).is_err());
 }
 
 #[test]
 fn threads_change_no_bit() {
     let run = || {
-        let x = Var::from_tensor(&tensor(&[40, 12, 12, 64], 1009)).unwrap();
-        let weight = Var::from_tensor(&tensor(&[64, 64, 3, 3], 997)).unwrap();
-        let filters = Arc::new(Filters::new(&weight, 1).unwrap());
-        let (gamma, beta) = (tensor(&[64], 7), tensor(&[64], 5));
-        let y = convolve(&x, &weight, &filters, true).unwrap();
-        let y = batch_norm(&y, &gamma, &beta, &Arc::new(Moments::of(&y).unwrap()), true).unwrap();
-        let y = max_pool(&y).unwrap();
-        let r = tensor(y.dims(), 883);
-        gradients(&y, &r, &[&x, &weight]).iter().flat_map(list).collect::<Vec<f64>>()
+        let (x, r) = (tensor(&[40, 12, 12, 64], 1009), tensor(&[40, 12, 12, 64], 883));
+        let filters = Filters::new(&tensor(&[64, 64, 3, 3], 997), 1).unwrap();
+        let [y, dx, dw] = passes(&filters, &x, &r);
+        let moments = Moments::merge(&filters.forward(
+            (&floats(&x), Shape::dense(40, 12, 12, 64)),
+            (&mut vec![0.0; y.len()], Shape::dense(40, 12, 12, 64)),
+            |y| Part::of(y, 64),
+        ));
+        let (gamma, mut back) = (values(64, 7), vec![0.0; y.len()]);
+        let [dgamma, dbeta] = normalise_back(&y, &moments, &gamma, Some(&dx), &floats(&r), &mut back);
+        [y, dx, dw, back, dgamma, dbeta, moments.mean, moments.variance]
     };
     let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
     let one = on(1);

@@ -3,10 +3,13 @@
 mod checkpoint;
 mod config;
 mod inplace;
+mod layers;
+mod mlp;
 mod net;
 mod optimiser;
 mod order;
 mod parameters;
+mod passes;
 #[cfg(test)]
 mod tests;
 mod trainer;

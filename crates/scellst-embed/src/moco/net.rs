@@ -1,130 +1,59 @@
-//! A residual network and the small networks behind it, in training.
+//! A residual network in training.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Result, Tensor, TensorId, Var};
+use rayon::prelude::*;
 
+use super::layers::{Conv, Norm, Pass, variable};
 use super::parameters::{Named, Values};
+use super::passes::{Gradient, Tape, Work};
 use crate::ResNetDepth;
-use crate::grad::{Filters, Moments, add_relu, batch_norm, composed_convolve, convolve, max_pool};
-use crate::weights::untrained;
+use crate::grad::{composed_convolve, composed_max_pool};
 
-/// Of the running statistics, as in PyTorch: a tenth of the newest batch.
-const RUNNING: f32 = 0.1;
+/// A convolution and its batch norm.
+pub(super) type Layer = (Conv, Norm);
 
-/// Whether a pass is to be gone back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
-    Gradient,
-    /// Of the momentum encoder: nothing of it is kept.
-    Forward,
-}
-
-impl Pass {
-    fn of(self, var: &Var) -> Tensor {
-        match self {
-            Self::Gradient => var.as_tensor().clone(),
-            Self::Forward => var.as_detached_tensor(),
-        }
-    }
-}
-
-/// A convolution without a bias.
-struct Conv {
-    name: String,
-    weight: Var,
-    stride: usize,
-    /// Of the weight as it is, on the CPU; made again after it has changed.
-    filters: Mutex<Option<Arc<Filters>>>,
-    /// Whether something before it is trained.
-    input_grad: bool,
-}
-
-impl Conv {
-    fn run(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let weight = pass.of(&self.weight);
-        if !x.device().is_cpu() {
-            return composed_convolve(x, &weight, self.stride);
-        }
-        let filters = {
-            let mut kept = self.filters.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*kept {
-                Some(filters) => Arc::clone(filters),
-                None => Arc::clone(kept.insert(Arc::new(Filters::new(&weight, self.stride)?))),
-            }
-        };
-        convolve(x, &weight, &filters, self.input_grad && pass == Pass::Gradient)
-    }
-
-    fn changed(&self) {
-        *self.filters.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-/// A batch norm, without gamma and beta if it is the last of all.
-struct Norm {
-    name: String,
-    affine: Option<(Var, Var)>,
-    /// Mean and variance of the batches before.
-    running: Mutex<[Vec<f32>; 2]>,
-}
-
-impl Norm {
-    fn new(name: String, channels: usize, affine: bool, seed: u64, device: &Device) -> Result<Self> {
-        let affine = affine
-            .then(|| {
-                let var = |part: &str| variable(seed, &format!("{name}.{part}"), &[channels], device);
-                Ok::<_, candle_core::Error>((var("weight")?, var("bias")?))
-            })
-            .transpose()?;
-        Ok(Self { name, affine, running: Mutex::new([vec![0.0; channels], vec![1.0; channels]]) })
-    }
-
-    fn run(&self, x: &Tensor, relu: bool, pass: Pass) -> Result<Tensor> {
-        let moments = Arc::new(Moments::of(x)?);
-        {
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            let unbiased = moments.rows as f32 / (moments.rows as f32 - 1.0);
-            let [mean, variance] = &mut *running;
-            let follow = |to: &mut Vec<f32>, from: &[f32], by: f32| {
-                to.iter_mut().zip(from).for_each(|(t, f)| *t += RUNNING * (f * by - *t));
-            };
-            follow(mean, &moments.mean, 1.0);
-            follow(variance, &moments.variance, unbiased);
-        }
-        match &self.affine {
-            Some((gamma, beta)) => batch_norm(x, &pass.of(gamma), &pass.of(beta), &moments, relu),
-            None => {
-                let channels = moments.mean.len();
-                let ones = Tensor::ones(channels, DType::F32, x.device())?;
-                batch_norm(x, &ones, &ones.zeros_like()?, &moments, relu)
-            }
-        }
-    }
-
-    fn visit<'a>(&'a self, named: &mut Vec<Named<'a>>) {
-        if let Some((gamma, beta)) = &self.affine {
-            named.push((format!("{}.weight", self.name), Values::Trained(gamma)));
-            named.push((format!("{}.bias", self.name), Values::Trained(beta)));
-        }
-        named.push((format!("{}.running_mean", self.name), Values::Running(&self.running, 0)));
-        named.push((format!("{}.running_var", self.name), Values::Running(&self.running, 1)));
-    }
-}
-
-fn variable(seed: u64, name: &str, dims: &[usize], device: &Device) -> Result<Var> {
-    Var::from_tensor(&Tensor::from_vec(untrained(seed, name, dims), dims, device)?)
-}
-
-struct Block {
-    layers: Vec<(Conv, Norm)>,
-    shortcut: Option<(Conv, Norm)>,
+pub(super) struct Block {
+    pub layers: Vec<Layer>,
+    pub shortcut: Option<Layer>,
 }
 
 /// A residual network by torchvision's names, with the statistics of each batch.
 pub(super) struct Net {
-    stem: (Conv, Norm),
-    blocks: Vec<Block>,
+    pub stem: Layer,
+    pub blocks: Vec<Block>,
+    /// Of passes that are over: their space is used again.
+    tapes: Vec<Tape>,
+    work: Work,
+}
+
+/// What a network has made of images.
+pub(super) struct Seen {
+    /// `(n, dim)`.
+    pub features: Tensor,
+    /// What leads back from the features, on the CPU; elsewhere the features know themselves.
+    tape: Option<Tape>,
+}
+
+/// Gradients of parameters.
+#[derive(Default)]
+pub(super) struct Gradients {
+    graph: Option<GradStore>,
+    encoder: HashMap<TensorId, Tensor>,
+}
+
+impl Gradients {
+    pub(super) fn get(&self, of: &Var) -> Option<&Tensor> {
+        self.encoder.get(&of.as_tensor().id()).or_else(|| self.graph.as_ref()?.get(of.as_tensor()))
+    }
+}
+
+impl From<GradStore> for Gradients {
+    fn from(graph: GradStore) -> Self {
+        Self { graph: Some(graph), ..Self::default() }
+    }
 }
 
 impl Net {
@@ -132,9 +61,10 @@ impl Net {
     pub(super) fn new(depth: ResNetDepth, seed: u64, device: &Device) -> Result<Self> {
         let layer = |conv: String, norm: String, [outputs, inputs, side]: [usize; 3], stride: usize| {
             let weight = variable(seed, &format!("{conv}.weight"), &[outputs, inputs, side, side], device)?;
-            let input_grad = conv != "conv1";
-            let conv = Conv { name: conv, weight, stride, filters: Mutex::new(None), input_grad };
-            Ok::<_, candle_core::Error>((conv, Norm::new(norm, outputs, true, seed, device)?))
+            Ok::<_, candle_core::Error>((
+                Conv::new(conv, weight, stride),
+                Norm::new(norm, outputs, true, seed, device)?,
+            ))
         };
         let stem = layer("conv1".into(), "bn1".into(), [64, 3, 7], 2)?;
         let mut blocks = Vec::new();
@@ -150,13 +80,34 @@ impl Net {
                 .transpose()?;
             blocks.push(Block { layers, shortcut });
         }
-        Ok(Self { stem, blocks })
+        Ok(Self { stem, blocks, tapes: Vec::new(), work: Work::default() })
     }
 
-    /// Images `(n, height, width, 3)`, normalised, to `(n, dim)`.
-    pub(super) fn run(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let through = |(conv, norm): &(Conv, Norm), x: &Tensor, relu| norm.run(&conv.run(x, pass)?, relu, pass);
-        let mut x = max_pool(&through(&self.stem, x, true)?)?;
+    /// Images `(n, height, width, 3)`, normalised, to their features.
+    pub(super) fn run(&mut self, x: &Tensor, pass: Pass) -> Result<Seen> {
+        if !x.device().is_cpu() {
+            return Ok(Seen { features: self.composed(x, pass)?, tape: None });
+        }
+        // The many weights of the last stage would otherwise be packed by one thread while the others wait.
+        self.layers_mut().par_iter_mut().with_max_len(1).try_for_each(|(conv, _)| conv.refresh())?;
+        let mut tape = self.tapes.pop().unwrap_or_default();
+        let features = tape.record(self, x)?;
+        match pass {
+            // A leaf of the graph of what comes after.
+            Pass::Gradient => Ok(Seen { features: Var::from_tensor(&features)?.into_inner(), tape: Some(tape) }),
+            Pass::Forward => {
+                self.tapes.push(tape);
+                Ok(Seen { features, tape: None })
+            }
+        }
+    }
+
+    /// The same by candle's operations, on any device.
+    pub(super) fn composed(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        let through = |(conv, norm): &Layer, x: &Tensor, relu| {
+            norm.run(&composed_convolve(x, &pass.of(&conv.weight), conv.stride)?, relu, pass)
+        };
+        let mut x = composed_max_pool(&through(&self.stem, x, true)?)?;
         for block in &self.blocks {
             let mut y = x.clone();
             for (i, layer) in block.layers.iter().enumerate() {
@@ -166,13 +117,46 @@ impl Net {
                 Some(layer) => through(layer, &x, false)?,
                 None => x,
             };
-            x = add_relu(&y, &shortcut)?;
+            x = (y + shortcut)?.relu()?;
         }
         x.mean((1, 2))
     }
 
-    fn layers(&self) -> impl Iterator<Item = &(Conv, Norm)> {
+    /// Gradients of all parameters, of the network's and of what came after it, by those of the features.
+    pub(super) fn back(&mut self, seen: impl IntoIterator<Item = Seen>, graph: GradStore) -> Result<Gradients> {
+        let mut sums: Vec<Gradient> = Vec::new();
+        for Seen { features, tape } in seen {
+            let Some(tape) = tape else { continue };
+            let Some(gradient) = graph.get(&features) else { continue };
+            let mut work = std::mem::take(&mut self.work);
+            let done = tape.back(self, &gradient.contiguous()?, &mut work, &mut sums);
+            self.work = work;
+            self.tapes.push(tape);
+            done?;
+        }
+        let mut encoder = HashMap::new();
+        for ((conv, norm), sum) in self.layers().zip(sums) {
+            let mut keep = |var: &Var, values| {
+                encoder.insert(var.as_tensor().id(), Tensor::from_vec(values, var.shape(), var.device())?);
+                Ok::<_, candle_core::Error>(())
+            };
+            keep(&conv.weight, sum.weight)?;
+            if let Some((gamma, beta)) = &norm.affine {
+                keep(gamma, sum.gamma)?;
+                keep(beta, sum.beta)?;
+            }
+        }
+        Ok(Gradients { graph: Some(graph), encoder })
+    }
+
+    /// The stem, then of each block its layers and its shortcut.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
         std::iter::once(&self.stem).chain(self.blocks.iter().flat_map(|b| b.layers.iter().chain(&b.shortcut)))
+    }
+
+    fn layers_mut(&mut self) -> Vec<&mut Layer> {
+        let blocks = self.blocks.iter_mut().flat_map(|b| b.layers.iter_mut().chain(&mut b.shortcut));
+        std::iter::once(&mut self.stem).chain(blocks).collect()
     }
 
     pub(super) fn visit<'a>(&'a self, named: &mut Vec<Named<'a>>) {
@@ -183,41 +167,7 @@ impl Net {
     }
 
     /// To be called after weights have changed.
-    pub(super) fn changed(&self) {
-        self.layers().for_each(|(conv, _)| conv.changed());
-    }
-}
-
-/// Linear layers without biases, each with a batch norm, and between them ReLUs.
-pub(super) struct Mlp {
-    layers: Vec<(String, Var, Norm)>,
-}
-
-impl Mlp {
-    /// `<name>.0.weight`, `<name>.1.weight`, `<name>.3.weight`, ... as the places in a sequence of layer, norm and ReLU.
-    pub(super) fn new(name: &str, widths: &[usize], last_affine: bool, seed: u64, device: &Device) -> Result<Self> {
-        let last = widths.len().saturating_sub(2);
-        let layer = |(i, w): (usize, &[usize])| {
-            let (linear, norm) = (format!("{name}.{}.weight", 3 * i), format!("{name}.{}", 3 * i + 1));
-            let weight = variable(seed, &linear, &[w[1], w[0]], device)?;
-            Ok((linear, weight, Norm::new(norm, w[1], i < last || last_affine, seed, device)?))
-        };
-        Ok(Self { layers: widths.windows(2).enumerate().map(layer).collect::<Result<_>>()? })
-    }
-
-    /// `(n, in)` to `(n, out)`.
-    pub(super) fn run(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let mut x = x.clone();
-        for (i, (_, weight, norm)) in self.layers.iter().enumerate() {
-            x = norm.run(&x.matmul(&pass.of(weight).t()?)?, i + 1 < self.layers.len(), pass)?;
-        }
-        Ok(x)
-    }
-
-    pub(super) fn visit<'a>(&'a self, named: &mut Vec<Named<'a>>) {
-        for (name, weight, norm) in &self.layers {
-            named.push((name.clone(), Values::Trained(weight)));
-            norm.visit(named);
-        }
+    pub(super) fn changed(&mut self) {
+        self.layers_mut().into_iter().for_each(|(conv, _)| conv.changed());
     }
 }

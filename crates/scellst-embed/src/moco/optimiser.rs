@@ -1,10 +1,10 @@
 //! Steps of all parameters, on any device.
 
-use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 use super::Optimiser;
 use super::inplace::{each, each_of, sum_of};
+use super::net::Gradients;
 
 /// Of LARS: a step's length over the weights'.
 const TRUST: f64 = 0.001;
@@ -39,9 +39,9 @@ impl State {
     }
 
     /// Moves every parameter that has a gradient.
-    pub(super) fn step(&mut self, parameters: &[&Var], gradients: &GradStore, pace: Pace) -> Result<()> {
+    pub(super) fn step(&mut self, parameters: &[&Var], gradients: &Gradients, pace: Pace) -> Result<()> {
         for (var, kept) in parameters.iter().zip(&mut self.kept) {
-            let Some(gradient) = gradients.get(var.as_tensor()) else { continue };
+            let Some(gradient) = gradients.get(var) else { continue };
             let gradient = gradient.detach().contiguous()?;
             match (self.kind, kept.as_mut_slice(), var.device().is_cpu()) {
                 (Optimiser::Lars, [velocity], true) => lars(var, &gradient, velocity, pace)?,

@@ -4,6 +4,8 @@ use candle_core::{Device, Tensor, Var};
 use ndarray::{Array4, Axis};
 use serde_json::Value;
 
+use super::layers::Pass;
+use super::net::Net;
 use super::optimiser::{Pace, State};
 use super::parameters::Values;
 use super::*;
@@ -47,7 +49,7 @@ fn a_step_is_pytorchs() {
     for depth in [ResNetDepth::R18, ResNetDepth::R50] {
         let expected = &golden[depth.name()];
         let config = MocoConfig { temperature: 0.5, ..small(depth) };
-        let moco = Moco::new(config, PixelNorm::IMAGENET, vec![section("a", 8)], &Device::Cpu).unwrap();
+        let mut moco = Moco::new(config, PixelNorm::IMAGENET, vec![section("a", 8)], &Device::Cpu).unwrap();
         for (name, values) in moco.named() {
             let value = formula::resnet_value(&name, &values.dims()).flatten_all().unwrap();
             values.set(&value.to_vec1::<f32>().unwrap()).unwrap();
@@ -63,12 +65,12 @@ fn a_step_is_pytorchs() {
         let compared = moco.compare(&[view(0), view(8)], 0.75).unwrap();
         let loss = f64::from(compared.loss.to_scalar::<f32>().unwrap());
         assert!((loss - number(&expected["loss"])).abs() < 1e-5, "{loss} for {}", expected["loss"]);
-        let gradients = compared.loss.backward().unwrap();
+        let gradients = moco.gradients(compared).unwrap();
         let named = moco.named();
         for (name, expected) in expected["gradients"].as_object().unwrap() {
             let (_, values) = named.iter().find(|(n, _)| n == name).unwrap();
             let Values::Trained(var) = values else { panic!("{name} is not trained") };
-            let found = gradients.get(var.as_tensor()).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let found = gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             // f32 against f64 through up to 53 batch norms of eight crops, the deepest of 4 x 8 pixels.
             assert!(error(&found, expected) < 2e-3, "{name}: {}", error(&found, expected));
         }
@@ -76,6 +78,41 @@ fn a_step_is_pytorchs() {
             let (_, values) = named.iter().find(|(n, _)| n == name).unwrap();
             let found = values.get().unwrap().1;
             assert!(error(&found, expected) < 1e-4, "{name}: {}", error(&found, expected));
+        }
+    }
+}
+
+/// What a GPU runs, on the CPU: the same features and gradients.
+#[test]
+fn the_passes_are_the_composed_networks() {
+    for depth in [ResNetDepth::R18, ResNetDepth::R50] {
+        let mut net = Net::new(depth, 3, &Device::Cpu).unwrap();
+        let all = formula::crops(6, 40);
+        let mut values = vec![0.0; 6 * 40 * 40 * 3];
+        PixelNorm::IMAGENET.apply(all.view(), &mut values);
+        let x = Tensor::from_vec(values, (6, 40, 40, 3), &Device::Cpu).unwrap();
+        let weights = formula::resnet_value("fc", &[6, depth.dim()]);
+        let loss = |features: &Tensor| (features.sqr().unwrap() * &weights).unwrap().sum_all().unwrap();
+        let composed = net.composed(&x, Pass::Gradient).unwrap();
+        let expected = loss(&composed).backward().unwrap();
+        // Twice in the same space, the second time over other images.
+        net.run(&(&x * 0.5).unwrap(), Pass::Forward).unwrap();
+        let seen = net.run(&x, Pass::Gradient).unwrap();
+        let list = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let apart = |a: &Tensor, b: &Tensor| {
+            let (a, b) = (list(a), list(b));
+            let largest = a.iter().fold(1e-12f32, |m, v| m.max(v.abs()));
+            a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+        };
+        assert!(apart(&composed, &seen.features) < 1e-4, "{}", apart(&composed, &seen.features));
+        let graph = loss(&seen.features).backward().unwrap();
+        let found = net.back([seen], graph).unwrap();
+        let mut named = Vec::new();
+        net.visit(&mut named);
+        for (name, values) in named {
+            let Values::Trained(var) = values else { continue };
+            let off = apart(expected.get(var.as_tensor()).unwrap(), found.get(var).unwrap());
+            assert!(off < 5e-3, "{name} of {}: {off}", depth.name());
         }
     }
 }
@@ -96,7 +133,7 @@ fn optimisers_step_as_defined() {
             });
             let loss = loss.reduce(|a, b| (a + b).unwrap()).unwrap();
             let pace = Pace { rate: 0.02, decay: 0.05, step: step + 1 };
-            state.step(&vars, &loss.backward().unwrap(), pace).unwrap();
+            state.step(&vars, &loss.backward().unwrap().into(), pace).unwrap();
         }
         for (var, expected) in vars.iter().zip(golden["steps"][name].as_array().unwrap()) {
             let found = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();

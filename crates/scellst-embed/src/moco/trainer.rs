@@ -3,7 +3,9 @@ use ndarray::ArrayView4;
 use serde::{Deserialize, Serialize};
 
 use super::MocoConfig;
-use super::net::{Mlp, Net, Pass};
+use super::layers::Pass;
+use super::mlp::Mlp;
+use super::net::{Gradients, Net, Seen};
 use super::optimiser::{self, Pace, State};
 use super::order::{self, MocoBatch, MocoSection};
 use super::parameters::{Named, Values};
@@ -94,6 +96,7 @@ pub(super) struct Compared {
     pub matched: f64,
     /// Of the first view, `(n, dim)`.
     pub features: Tensor,
+    seen: [Seen; 2],
 }
 
 /// An encoder and its projector.
@@ -110,10 +113,10 @@ impl Tower {
     }
 
     /// Features, and what they are compared by.
-    fn run(&self, x: &Tensor, pass: Pass) -> CandleResult<(Tensor, Tensor)> {
-        let features = self.net.run(x, pass)?;
-        let projected = self.projector.run(&features, pass)?;
-        Ok((features, projected))
+    fn run(&mut self, x: &Tensor, pass: Pass) -> CandleResult<(Seen, Tensor)> {
+        let seen = self.net.run(x, pass)?;
+        let projected = self.projector.run(&seen.features, pass)?;
+        Ok((seen, projected))
     }
 
     fn visit<'a>(&'a self, named: &mut Vec<Named<'a>>) {
@@ -222,18 +225,19 @@ impl Moco {
             let values = config.views.views(crops, self.pixels, [config.seed, step, which]);
             Tensor::from_vec(values, (crops.dim().0, side, side, 3), &self.device)
         };
-        let compared = self.compare(&[view(0)?, view(1)?], config.momentum_at(epoch))?;
+        let (views, keep) = ([view(0)?, view(1)?], config.momentum_at(epoch));
+        let (rate, decay) = (config.learning_rate_at(epoch), config.weight_decay);
+        let compared = self.compare(&views, keep)?;
         let value = f64::from(compared.loss.to_scalar::<f32>()?);
         let (spread, rank) = spread_and_rank(&compared.features)?;
-        let rate = config.learning_rate_at(epoch);
         let matched = compared.matched;
         let done = MocoStep { step, epoch, loss: value, matched, spread, rank, learning_rate: rate };
         if !value.is_finite() {
             return Ok(done);
         }
-        let gradients = compared.loss.backward()?;
+        let gradients = self.gradients(compared)?;
         let all = named(&self.base, &self.predictor);
-        let pace = Pace { rate, decay: config.weight_decay, step };
+        let pace = Pace { rate, decay, step };
         self.optimiser.step(&trained(&all), &gradients, pace)?;
         self.base.net.changed();
         Ok(done)
@@ -241,22 +245,29 @@ impl Moco {
 
     /// Two views `(n, side, side, 3)` of each crop, normalised, against each other; the momentum encoder keeps so much of
     /// itself first.
-    pub(super) fn compare(&self, views: &[Tensor; 2], keep: f64) -> CandleResult<Compared> {
-        let query = |view: &Tensor| {
-            let (features, projected) = self.base.run(view, Pass::Gradient)?;
-            Ok::<_, candle_core::Error>((features.detach(), unit(&self.predictor.run(&projected, Pass::Gradient)?)?))
+    pub(super) fn compare(&mut self, views: &[Tensor; 2], keep: f64) -> CandleResult<Compared> {
+        let mut query = |view: &Tensor| {
+            let (seen, projected) = self.base.run(view, Pass::Gradient)?;
+            Ok::<_, candle_core::Error>((seen, unit(&self.predictor.run(&projected, Pass::Gradient)?)?))
         };
-        let [(features, first), (_, second)] = [query(&views[0])?, query(&views[1])?];
+        let [(one_seen, first), (other_seen, second)] = [query(&views[0])?, query(&views[1])?];
         self.follow(keep)?;
-        let key = |view: &Tensor| unit(&self.momentum.run(view, Pass::Forward)?.1);
+        let mut key = |view: &Tensor| unit(&self.momentum.run(view, Pass::Forward)?.1);
         let keys = [key(&views[0])?, key(&views[1])?];
         let (one, hits) = info_nce(&first, &keys[1], self.config.temperature)?;
         let (other, more) = info_nce(&second, &keys[0], self.config.temperature)?;
-        Ok(Compared { loss: (one + other)?, matched: (hits + more) / 2.0, features })
+        let features = one_seen.features.detach();
+        Ok(Compared { loss: (one + other)?, matched: (hits + more) / 2.0, features, seen: [one_seen, other_seen] })
+    }
+
+    /// Of all parameters that are trained.
+    pub(super) fn gradients(&mut self, compared: Compared) -> CandleResult<Gradients> {
+        let graph = compared.loss.backward()?;
+        self.base.net.back(compared.seen, graph)
     }
 
     /// Brings the momentum encoder nearer to the other.
-    fn follow(&self, keep: f64) -> CandleResult<()> {
+    fn follow(&mut self, keep: f64) -> CandleResult<()> {
         let of = |tower: &Tower| -> Vec<Tensor> {
             let mut named = Vec::new();
             tower.visit(&mut named);
@@ -293,7 +304,7 @@ impl Moco {
     }
 
     /// To be called after values were set from outside.
-    pub(super) fn changed(&self) {
+    pub(super) fn changed(&mut self) {
         self.base.net.changed();
         self.momentum.net.changed();
     }
