@@ -1,5 +1,7 @@
+use std::sync::mpsc::sync_channel;
+
 use ndarray::{Array2, Array4, Axis};
-use scellst_cells::{CropSpec, CropStream, Normaliser};
+use scellst_cells::{CellsError, CropBlock, CropSpec, CropStream, Normaliser};
 use scellst_embed::{Encoder, PixelNorm, PixelStats};
 use scellst_slide::Slide;
 use scellst_types::{Level0, Point};
@@ -8,7 +10,8 @@ use crate::{Observer, PipelineError};
 
 /// Features of the cells at these places, in their order: `(cells, encoder.dim())`.
 ///
-/// Crops are streamed in the order of the slide's tiles and never kept.
+/// Crops are streamed in the order of the slide's tiles and never kept; the next are cut while the encoder is at work,
+/// unless the caller is in a rayon pool of its own.
 ///
 /// # Errors
 /// [`PipelineError::Slide`] and [`PipelineError::Cells`] from cropping, [`PipelineError::Embed`].
@@ -72,6 +75,9 @@ pub(crate) fn pixel_norm(
     Ok(stats.norm())
 }
 
+/// Blocks of crops that are ready before the encoder wants them.
+const BLOCKS_AHEAD: usize = 2;
+
 pub(crate) fn embed_as(
     slide: &Slide,
     places: &[Point<Level0>],
@@ -83,9 +89,7 @@ pub(crate) fn embed_as(
     observer.stage("embedding cells");
     let mut features = Array2::zeros((places.len(), encoder.dim()));
     let mut done = 0u64;
-    for block in CropStream::new(slide, places, crop)? {
-        let mut block = block?;
-        pixels.restain(&mut block.crops);
+    ahead(CropStream::new(slide, places, crop)?, pixels, |block| {
         let rows = match pixels.norm {
             Some(norm) => encoder.embed_with(block.crops.view(), norm)?,
             None => encoder.embed(block.crops.view())?,
@@ -95,8 +99,40 @@ pub(crate) fn embed_as(
         }
         done += block.cells.len() as u64;
         observer.progress(done, places.len() as u64);
-    }
+        Ok(())
+    })?;
     Ok(features)
+}
+
+/// Hands on every block in the order of the stream while the next are being cut: a GPU that embeds need not wait for
+/// them. At most [`BLOCKS_AHEAD`] wait.
+fn ahead(
+    stream: CropStream<'_>,
+    pixels: Pixels<'_>,
+    mut take: impl FnMut(CropBlock) -> Result<(), PipelineError>,
+) -> Result<(), PipelineError> {
+    let seen = stream.map(move |block| {
+        let mut block = block?;
+        pixels.restain(&mut block.crops);
+        Ok::<_, CellsError>(block)
+    });
+    // A caller who works in a pool of its own keeps to its threads.
+    if rayon::current_thread_index().is_some() {
+        return seen.into_iter().try_for_each(|block| take(block?));
+    }
+    std::thread::scope(|scope| {
+        let (send, receive) = sync_channel(BLOCKS_AHEAD);
+        scope.spawn(move || {
+            for block in seen {
+                let last = block.is_err();
+                // Whoever does not listen any more has met an error.
+                if send.send(block).is_err() || last {
+                    return;
+                }
+            }
+        });
+        receive.into_iter().try_for_each(|block| take(block?))
+    })
 }
 
 #[cfg(test)]
@@ -142,5 +178,37 @@ mod tests {
             let off = |a: &Array4<u8>| a.iter().zip(&target).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>();
             assert!(off(&pixels) < 0.5 * off(&before), "{method}: {} {}", off(&pixels), off(&before));
         }
+    }
+
+    /// Fails at the third block.
+    struct Tired(std::sync::atomic::AtomicUsize, Morphology);
+
+    impl Encoder for Tired {
+        fn embed(&self, crops: ndarray::ArrayView4<'_, u8>) -> Result<Array2<f32>, scellst_embed::EmbedError> {
+            if self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
+                return Err(scellst_embed::EmbedError::Training { step: 3, problem: "tired".into() });
+            }
+            self.1.embed(crops)
+        }
+
+        fn spec(&self) -> &scellst_embed::EncoderSpec {
+            self.1.spec()
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_fails_ends_it_and_pools_change_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let slide = stained(folder.path(), 0.8);
+        // Many blocks: no more than 1,024 crops come together.
+        let places: Vec<_> = (0..9000).map(|i| Point::new(f64::from(i * 7 % 300), f64::from(i * 53 % 300))).collect();
+        let spec = CropSpec { size_px: 24, centre_px: 24, ..CropSpec::default() };
+        let embed = |encoder: &dyn Encoder| embed_cells(&slide, &places, &spec, encoder, &Quiet);
+        let tired = Tired(0.into(), Morphology::new());
+        let message = embed(&tired).unwrap_err().to_string();
+        assert!(message.contains("tired") && tired.0.into_inner() == 3, "{message}");
+        let all = embed(&Morphology::new()).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert_eq!(pool.install(|| embed(&Morphology::new())).unwrap(), all);
     }
 }
