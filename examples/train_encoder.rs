@@ -84,6 +84,9 @@ struct Views {
     /// Zoomed out by a factor within
     #[arg(long, value_name = "LEAST,MOST", default_value = "0.9,1.05", value_parser = pair)]
     zoom: [f32; 2],
+    /// Moved by up to so many pixels of the crop (of 0.25 um), down and across
+    #[arg(long, value_name = "PX", default_value_t = ViewConfig::default().shift)]
+    shift: f32,
     /// Each stain stronger or weaker by up to this share
     #[arg(long, value_name = "SHARE", default_value_t = ViewConfig::default().stain)]
     stain: f32,
@@ -100,8 +103,8 @@ struct Views {
 
 impl Views {
     fn config(&self) -> ViewConfig {
-        let &Self { side, zoom, stain, stain_chance, blur, blur_chance } = self;
-        ViewConfig { side_px: side, zoom, stain, stain_chance, blur, blur_chance }
+        let &Self { side, zoom, shift, stain, stain_chance, blur, blur_chance } = self;
+        ViewConfig { side_px: side, zoom, shift, stain, stain_chance, blur, blur_chance }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{EmbedError, PixelNorm};
 
 /// How much views of a crop differ.
 ///
-/// A view is turned by any angle about the crop's centre and perhaps mirrored, zoomed, stained more or less strongly,
+/// A view is turned by any angle about the crop's centre and perhaps mirrored, zoomed, shifted, stained more or less strongly,
 /// and blurred. What is beyond the crop's edge is its edge again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,6 +19,9 @@ pub struct ViewConfig {
     pub side_px: usize,
     /// Crop's pixels that one of a view spans, least and most.
     pub zoom: [f32; 2],
+    /// The middle of a view lies up to so far from the crop's, down and across, crop's pixels: outlines of nuclei are never
+    /// quite right.
+    pub shift: f32,
     /// Haematoxylin, eosin and what is neither are each multiplied with a number within so much of 1, in `[0, 1)`.
     pub stain: f32,
     /// Share of views with another stain.
@@ -31,7 +34,7 @@ pub struct ViewConfig {
 
 impl Default for ViewConfig {
     fn default() -> Self {
-        Self { side_px: 48, zoom: [0.9, 1.05], stain: 0.3, stain_chance: 0.8, blur: [0.2, 1.2], blur_chance: 0.5 }
+        Self { side_px: 48, zoom: [0.9, 1.05], shift: 0.0, stain: 0.3, stain_chance: 0.8, blur: [0.2, 1.2], blur_chance: 0.5 }
     }
 }
 
@@ -46,6 +49,9 @@ impl ViewConfig {
         let within = |[low, high]: [f32; 2], least: f32, most: f32| least <= low && low <= high && high <= most;
         if !within(self.zoom, 0.25, 4.0) {
             return wrong("a view's zoom", "two numbers, not falling, 0.25 to 4", format!("{:?}", self.zoom));
+        }
+        if !(0.0..=32.0).contains(&self.shift) {
+            return wrong("a view's shift", "0 to 32 pixels", self.shift.to_string());
         }
         if !within(self.blur, 0.0, 4.0) {
             return wrong("a view's blur", "two numbers, not falling, 0 to 4 pixels", format!("{:?}", self.blur));
@@ -92,7 +98,8 @@ impl ViewConfig {
         let stains = [(); 3].map(|()| random.between(1.0 - self.stain, 1.0 + self.stain));
         let blurred = random.chance(self.blur_chance);
         let sigma = random.between(self.blur[0], self.blur[1]);
-        self.turn(crop, out, angle, mirrored, zoom);
+        let shift = [(); 2].map(|()| random.between(-self.shift, self.shift));
+        self.turn(crop, out, angle, mirrored, zoom, shift);
         if stained {
             restain(out, &StainMatrix::ruifrok().scaling(stains));
         }
@@ -101,7 +108,15 @@ impl ViewConfig {
         }
     }
 
-    fn turn(&self, crop: ArrayView3<'_, u8>, out: &mut [f32], angle: f32, mirrored: bool, zoom: f32) {
+    fn turn(
+        &self,
+        crop: ArrayView3<'_, u8>,
+        out: &mut [f32],
+        angle: f32,
+        mirrored: bool,
+        zoom: f32,
+        [down, across]: [f32; 2],
+    ) {
         let (height, width, _) = crop.dim();
         let Some(pixels) = crop.as_slice() else { return };
         let (sin, cos) = angle.sin_cos();
@@ -111,8 +126,8 @@ impl ViewConfig {
         for (i, to) in out.chunks_exact_mut(3).enumerate() {
             let u = ((i % side) as f32 - middle(side)) * if mirrored { -zoom } else { zoom };
             let v = ((i / side) as f32 - middle(side)) * zoom;
-            let x = (middle(width) + cos * u - sin * v).clamp(0.0, last_x);
-            let y = (middle(height) + sin * u + cos * v).clamp(0.0, last_y);
+            let x = (middle(width) + across + cos * u - sin * v).clamp(0.0, last_x);
+            let y = (middle(height) + down + sin * u + cos * v).clamp(0.0, last_y);
             let (x0, y0) = (x as usize, y as usize);
             let (x1, y1) = ((x0 + 1).min(width - 1), (y0 + 1).min(height - 1));
             let (fx, fy) = (x - x0 as f32, y - y0 as f32);
@@ -165,8 +180,15 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: ViewConfig =
-        ViewConfig { side_px: 48, zoom: [1.0, 1.0], stain: 0.0, stain_chance: 0.0, blur: [0.0, 0.0], blur_chance: 0.0 };
+    const PLAIN: ViewConfig = ViewConfig {
+        side_px: 48,
+        zoom: [1.0, 1.0],
+        shift: 0.0,
+        stain: 0.0,
+        stain_chance: 0.0,
+        blur: [0.0, 0.0],
+        blur_chance: 0.0,
+    };
 
     fn crops() -> Array4<u8> {
         Array4::from_shape_fn((5, 72, 72, 3), |(n, y, x, c)| ((n * 11 + y * 3 + x * 2 + c * 40) % 256) as u8)
@@ -179,7 +201,7 @@ mod tests {
         let crop = crops.index_axis(Axis(0), 1);
         let turned = |quarter: usize, mirrored| {
             let mut out = vec![0.0; 48 * 48 * 3];
-            PLAIN.turn(crop, &mut out, quarter as f32 * std::f32::consts::FRAC_PI_2, mirrored, 1.0);
+            PLAIN.turn(crop, &mut out, quarter as f32 * std::f32::consts::FRAC_PI_2, mirrored, 1.0, [0.0; 2]);
             out
         };
         let at = |y: usize, x: usize| f32::from(crop[(12 + y, 12 + x, 1)]);
@@ -196,6 +218,20 @@ mod tests {
                 assert!((found(&view) - expected).abs() < 0.05, "{quarter} {mirrored} {y} {x}");
             }
         }
+    }
+
+    #[test]
+    fn shifts_move_the_middle() {
+        let crops = crops();
+        let crop = crops.index_axis(Axis(0), 1);
+        let mut out = vec![0.0; 48 * 48 * 3];
+        PLAIN.turn(crop, &mut out, 0.0, false, 1.0, [-3.0, 5.0]);
+        for (y, x) in [(0, 0), (3, 40), (47, 47)] {
+            assert!((out[(y * 48 + x) * 3 + 1] - f32::from(crop[(y + 12 - 3, x + 12 + 5, 1)])).abs() < 0.05, "{y} {x}");
+        }
+        // Within what is said, and not always the same.
+        let config = ViewConfig { shift: 4.0, ..PLAIN };
+        assert!(config.views(crops.view(), PixelNorm::UNIT, [0; 3]) != PLAIN.views(crops.view(), PixelNorm::UNIT, [0; 3]));
     }
 
     #[test]
@@ -254,6 +290,7 @@ mod tests {
             ("side", ViewConfig { side_px: 8, ..ViewConfig::default() }),
             ("zoom", ViewConfig { zoom: [1.0, 0.5], ..ViewConfig::default() }),
             ("zoom", ViewConfig { zoom: [f32::NAN, 1.0], ..ViewConfig::default() }),
+            ("shift", ViewConfig { shift: -1.0, ..ViewConfig::default() }),
             ("stain", ViewConfig { stain: 1.0, ..ViewConfig::default() }),
             ("blur", ViewConfig { blur: [0.0, 9.0], ..ViewConfig::default() }),
             ("stained views", ViewConfig { stain_chance: -0.1, ..ViewConfig::default() }),
