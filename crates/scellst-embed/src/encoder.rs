@@ -4,7 +4,8 @@ use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::{EmbedError, MobileNetV1, MocoOrigin, Morphology, ResNet, ResNetDepth, Vit, VitOptions};
+use crate::resnet::ResNetName;
+use crate::{EmbedError, MobileNetV1, MocoOrigin, Morphology, ResNet, Vit, VitOptions};
 
 /// Turns crops of cells into features.
 pub trait Encoder: Send + Sync {
@@ -88,10 +89,14 @@ pub struct WeightsSpec {
 }
 
 /// The names that [`open`] knows. `vit` takes options, as in `vit:heads=6,px=224,pool=mean`: see [`VitOptions`].
-/// `resnet18:untrained=SEED`, and likewise the deeper ones, has random weights and needs no file.
+/// `resnet18:untrained=SEED`, and likewise the deeper ones, has random weights and needs no file; `resnet18:bf16` takes
+/// products of bfloat16 ([`ResNet::with_bf16`]), `resnet18:stage=2` ends at that stage ([`ResNet::until_stage`]); all
+/// together: `resnet18:untrained=SEED,stage=2,bf16`. `mobilenet-v1:bf16` is known too.
 pub fn names() -> &'static [&'static str] {
     &[Morphology::NAME, MobileNetV1::NAME, "resnet18", "resnet34", "resnet50", Vit::NAME]
 }
+
+const MOBILENET_BF16: &str = "mobilenet-v1:bf16";
 
 /// The encoder of that name, with its weights where it has any, for the device.
 ///
@@ -127,20 +132,38 @@ fn open_as(
     device: &Device,
 ) -> Result<Box<dyn Encoder>, EmbedError> {
     let path = |encoder| weights.ok_or(EmbedError::NoWeights { encoder });
-    if let Some((depth, seed)) = ResNetDepth::parse(name) {
-        let net = match seed {
+    if let Some(ResNetName { depth, untrained, stage, bf16 }) = ResNetName::parse(name) {
+        let net = match untrained {
             Some(seed) => ResNet::untrained(depth, seed, device)?,
             None => ResNet::open(depth, path(depth.name())?, device)?,
         };
-        return Ok(Box::new(net.with_pixels(pixels)));
+        let mut net = net.with_pixels(pixels);
+        if let Some(stage) = stage {
+            net = net.until_stage(stage)?;
+        }
+        return Ok(Box::new(if bf16 { net.with_bf16()? } else { net }));
     }
     if let Some(options) = VitOptions::parse(name) {
         return Ok(Box::new(Vit::open(options, path(Vit::NAME)?, device)?.with_pixels(pixels)));
     }
     match name {
         Morphology::NAME => Ok(Box::new(Morphology::new())),
-        MobileNetV1::NAME => Ok(Box::new(MobileNetV1::open(path(MobileNetV1::NAME)?, device)?.with_pixels(pixels))),
+        MobileNetV1::NAME | MOBILENET_BF16 => {
+            let net = MobileNetV1::open(path(MobileNetV1::NAME)?, device)?.with_pixels(pixels);
+            Ok(Box::new(if name == MOBILENET_BF16 { net.with_bf16()? } else { net }))
+        }
         other => Err(EmbedError::UnknownEncoder { name: other.to_owned(), known: names().to_vec() }),
+    }
+}
+
+pub(crate) fn bf16_is_for_the_cpu(device: Option<&Device>) -> Result<(), EmbedError> {
+    match device.filter(|d| !d.is_cpu()) {
+        None => Ok(()),
+        Some(device) => Err(EmbedError::Config {
+            setting: "the device of an encoder in bf16",
+            expected: "cpu",
+            found: format!("{:?}", device.location()),
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView4, Axis};
 
 use crate::batch::{self, Pool, device_error};
 use crate::cpu::{Border, Buffer, Conv, Depthwise, Isa, Scratch, Shape, global_mean};
-use crate::encoder::check_crops;
+use crate::encoder::{bf16_is_for_the_cpu, check_crops};
 use crate::weights::Weights;
 use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
 
@@ -90,6 +90,18 @@ impl MobileNetV1 {
             net.device = Some(DeviceNet::new(&net, device).map_err(|e| device_error(Self::NAME, device, &e))?);
         }
         Ok(net)
+    }
+
+    /// The same with products of bfloat16 in the pointwise convolutions, as
+    /// [`ResNet::with_bf16`](crate::ResNet::with_bf16).
+    ///
+    /// # Errors
+    /// [`EmbedError::Config`] on a GPU.
+    pub fn with_bf16(mut self) -> Result<Self, EmbedError> {
+        bf16_is_for_the_cpu(self.device.as_ref().map(|net| &net.device))?;
+        self.blocks.iter_mut().for_each(|(_, pointwise)| pointwise.halve());
+        self.spec.name += ":bf16";
+        Ok(self)
     }
 
     /// Shapes before each block and at the end.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use ndarray::{Array2, Array4};
-use scellst_embed::{EmbedError, Encoder, MobileNetV1};
+use scellst_embed::{EmbedError, Encoder, MobileNetV1, open};
 
 fn weights() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -49,6 +49,23 @@ fn features_are_pytorchs() {
             let sum: f64 = features.row(n).iter().map(|&v| f64::from(v)).sum();
             assert!((sum - golden["sum"][n].as_f64().unwrap()).abs() < 512.0 * tolerance);
         }
+    }
+}
+
+/// Eight bits of precision in the pointwise convolutions: the direction of the features stays.
+#[test]
+fn products_of_bfloat16_are_near() {
+    let Some(weights) = weights() else { return };
+    let run = |name| {
+        let net = open(name, Some(&weights), &Device::Cpu).unwrap();
+        assert_eq!(net.spec().name, name);
+        net.embed(crops(48).view()).unwrap()
+    };
+    let (exact, near) = (run("mobilenet-v1"), run("mobilenet-v1:bf16"));
+    assert!(exact != near);
+    for (a, b) in exact.rows().into_iter().zip(near.rows()) {
+        let cosine = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();
+        assert!(cosine > 0.999, "{cosine}");
     }
 }
 

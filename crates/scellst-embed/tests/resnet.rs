@@ -5,7 +5,7 @@ mod formula;
 use std::path::Path;
 
 use candle_core::Device;
-use ndarray::Array4;
+use ndarray::{Array4, Axis};
 use scellst_embed::{EmbedError, Encoder, PixelNorm, ResNet, ResNetDepth, open, open_normalised};
 
 const DEPTHS: [ResNetDepth; 3] = [ResNetDepth::R18, ResNetDepth::R34, ResNetDepth::R50];
@@ -29,6 +29,18 @@ fn features_are_torchvisions() {
             // The contract says 1e-4 of the largest value; f32 and Winograd's transforms take a tenth of that.
             assert!(error < 2e-5, "{} at {size} px: {error:e}", depth.name());
         }
+        for stage in 1..4 {
+            let net = network(depth).until_stage(stage).unwrap();
+            assert_eq!(net.spec().name, format!("{}:stage={stage}", depth.name()));
+            let features = net.embed(formula::crops(2, 48).view()).unwrap();
+            assert_eq!(features.dim(), (2, depth.dim() >> (4 - stage)));
+            let error = formula::error(&features, &golden[depth.name()][format!("stage{stage}")]);
+            assert!(error < 2e-5, "{} stage {stage}: {error:e}", depth.name());
+            let composed = net.embed_on(formula::crops(2, 48).view(), &Device::Cpu).unwrap();
+            assert!(formula::difference(&features, &composed) < 2e-5);
+        }
+        assert!(network(depth).until_stage(5).is_err());
+        assert_eq!(network(depth).until_stage(4).unwrap().dim(), depth.dim());
     }
 }
 
@@ -149,6 +161,35 @@ fn an_untrained_network_is_its_seed() {
     assert!(formula::difference(&one, &other) > 0.1);
     assert!(one.iter().all(|v| v.is_finite()) && one.iter().any(|v| *v > 0.1));
     for wrong in ["resnet18:untrained=x", "resnet18:untrained=-1", "mobilenet-v1:untrained=1"] {
+        assert!(matches!(open(wrong, None, &Device::Cpu), Err(EmbedError::UnknownEncoder { .. })), "{wrong}");
+    }
+}
+
+/// Eight bits of precision through up to 53 layers: the direction of the features stays.
+#[test]
+fn products_of_bfloat16_are_near() {
+    let crops = formula::crops(20, 48);
+    for depth in ["resnet18", "resnet50"] {
+        let run = |name: &str| {
+            let encoder = open(name, None, &Device::Cpu).unwrap();
+            assert_eq!(encoder.spec().name, name);
+            encoder.embed(crops.view()).unwrap()
+        };
+        let exact = run(&format!("{depth}:untrained=1"));
+        let near = run(&format!("{depth}:untrained=1,bf16"));
+        assert!(exact != near);
+        let early = run(&format!("{depth}:untrained=1,stage=2,bf16"));
+        assert_eq!(early.ncols(), exact.ncols() / 4);
+        for (a, b) in exact.rows().into_iter().zip(near.rows()) {
+            let cosine = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();
+            assert!(cosine > 0.9995, "{depth}: {cosine}");
+        }
+        // A crop's features do not depend on the others.
+        let alone = open(&format!("{depth}:untrained=1,bf16"), None, &Device::Cpu).unwrap();
+        let few = alone.embed(crops.slice_axis(Axis(0), (3..5).into())).unwrap();
+        assert_eq!(few, near.slice_axis(Axis(0), (3..5).into()));
+    }
+    for wrong in ["resnet18:stage=0", "resnet18:stage=5", "resnet18:stage=", "resnet18:bf16,bf16", "resnet18:bf32", "resnet18:", "resnet18:untrained=1,untrained=1"] {
         assert!(matches!(open(wrong, None, &Device::Cpu), Err(EmbedError::UnknownEncoder { .. })), "{wrong}");
     }
 }

@@ -3,6 +3,7 @@ use std::sync::OnceLock;
 
 use super::buffer::{Buffer, padded};
 use super::gemm::{After, Packed, Rows, Window, multiply};
+use super::half::Half;
 use super::lanes::Isa;
 use super::winograd::Winograd;
 
@@ -48,6 +49,7 @@ pub(crate) struct Scratch {
     pub(super) places: Vec<[usize; 2]>,
     pub(super) inputs: Buffer,
     pub(super) products: Buffer,
+    halves: Buffer,
     pub(super) zeros: Buffer,
     pub(super) bias: Buffer,
 }
@@ -77,6 +79,8 @@ pub(crate) struct Conv {
     /// `(out, in, side, side)`.
     weight: Vec<f32>,
     bias: Vec<f32>,
+    /// Whether products are of bfloat16.
+    half: Option<Half>,
     direct: OnceLock<Packed>,
     /// For tiles of 2, 3 and 4.
     winograd: [OnceLock<Winograd>; 3],
@@ -88,7 +92,13 @@ impl Conv {
         let outputs = bias.len();
         let inputs = weight.len() / (outputs * side * side).max(1);
         let (direct, winograd) = (OnceLock::new(), [const { OnceLock::new() }; 3]);
-        Self { isa, inputs, outputs, side, stride, border, weight, bias, direct, winograd }
+        Self { isa, inputs, outputs, side, stride, border, weight, bias, half: None, direct, winograd }
+    }
+
+    /// From now on products of bfloat16 wherever they are not Winograd's, whose sums they would spoil.
+    pub(crate) fn halve(&mut self) {
+        self.half = self.inputs.is_multiple_of(2).then(|| Half::on(self.isa));
+        self.direct = OnceLock::new();
     }
 
     /// Other weights of the same shape, packed for the ways that were used.
@@ -98,8 +108,12 @@ impl Conv {
     pub(crate) fn refill(&mut self, weight: &[f32]) {
         self.weight.copy_from_slice(weight);
         let (inputs, outputs, side) = (self.inputs, self.outputs, self.side);
-        if let Some(direct) = self.direct.get_mut() {
-            direct.fill(side * side * inputs, outputs, row_by_row(&self.weight, inputs, side));
+        match (self.direct.get_mut(), self.half) {
+            (Some(direct), None) => {
+                direct.fill(side * side * inputs, outputs, row_by_row(&self.weight, inputs, side));
+            }
+            (_, Some(_)) => self.direct = OnceLock::new(),
+            (None, None) => {}
         }
         for winograd in self.winograd.iter_mut().filter_map(OnceLock::get_mut) {
             winograd.fill(inputs, outputs, &self.weight);
@@ -172,7 +186,8 @@ impl Conv {
             return None;
         }
         let taps = |n: usize| self.runs(n).iter().map(|r| r.outputs.len() * r.taps.len()).sum::<usize>();
-        let direct = (taps(from.height) * taps(from.width) * self.inputs * self.outputs) as f64;
+        let speed = self.half.map_or(1.0, |half| half.unit() as f64);
+        let direct = (taps(from.height) * taps(from.width) * self.inputs * self.outputs) as f64 / speed;
         let (cost, m) = [2, 3, 4]
             .map(|m| (Winograd::cost(m, from, self.outputs), m))
             .into_iter()
@@ -205,8 +220,20 @@ impl Conv {
     ) {
         let (side, inputs) = (self.side, self.inputs);
         let weights = self.direct.get_or_init(|| {
-            Packed::new(self.isa, side * side * inputs, self.outputs, row_by_row(&self.weight, inputs, side))
+            let (at, k) = (row_by_row(&self.weight, inputs, side), side * side * inputs);
+            match self.half {
+                Some(half) => half.pack(k, self.outputs, at),
+                None => Packed::new(self.isa, k, self.outputs, at),
+            }
         });
+        // Everything on the left side and in the rows of weights is counted in units of f32.
+        let unit = self.half.map_or(1, Half::unit);
+        let x = match self.half {
+            Some(half) => half.convert(&x[..from.span()], &mut scratch.halves),
+            None => x,
+        };
+        let inputs = inputs / unit;
+        let from = Shape { ld: from.ld / unit, ..from };
         if side == 1 && self.stride == 1 {
             let rows = Rows::Every { count: from.pixels(), a: from.ld, c: to.ld };
             return multiply(x, weights, y, rows, Window::whole(inputs), after);
@@ -339,6 +366,38 @@ mod tests {
             }
             check(isa, (3, 2, Border { before: 0, after: 1 }), (5, 7), [2, 6, 9]);
             check(isa, (3, 1, Border::even(1)), (256, 48), [2, 4, 3]);
+        }
+    }
+
+    /// Weights and pixels that are bfloat16 already: only sums are rounded, on every machine.
+    #[test]
+    fn halved_products_are_those_of_rounded_numbers() {
+        let rounded = |n: usize, of: usize| -> Vec<f32> {
+            values(n, of).iter().map(|v| f32::from_bits(v.to_bits() & 0xffff_0000)).collect()
+        };
+        for isa in Isa::available() {
+            for (side, stride, border) in [(1, 1, 0), (1, 2, 0), (3, 2, 1), (3, 1, 1), (7, 2, 3)] {
+                for (inputs, outputs, size) in [(6, 33, [2, 5, 7]), (256, 8, [1, 3, 2]), (2, 1, [1, 1, 1])] {
+                    let [images, height, width] = size;
+                    let from = Shape::new(images, height, width, inputs);
+                    let weight = rounded(outputs * inputs * side * side, 1009);
+                    let bias = values(outputs, 31);
+                    let make = || Conv::new(isa, weight.clone(), bias.clone(), side, stride, Border::even(border));
+                    let (plain, mut halved) = (make(), make());
+                    halved.halve();
+                    let x = rounded(from.span(), 2003);
+                    let to = plain.after(from);
+                    let expected = expected(&plain, &x, from, to);
+                    let largest = expected.iter().fold(0f64, |m, v| m.max(v.abs()));
+                    let mut y = vec![0.0; to.span()];
+                    let after = After { bias: Some(&halved.bias), ..After::NOTHING };
+                    halved.direct((&x, from), (&mut y, to), after, &mut Scratch::default());
+                    for (i, sum) in expected.iter().enumerate() {
+                        let found = f64::from(y[i / outputs * to.ld + i % outputs]);
+                        assert!((found - sum).abs() < 1e-5 * largest, "{isa:?} {side} {stride}: {found} for {sum}");
+                    }
+                }
+            }
         }
     }
 }

@@ -11,6 +11,9 @@
 pub(crate) enum Isa {
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// The same on pairs of bfloat16: for products only, see half.rs.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     Portable,
@@ -38,12 +41,21 @@ impl Isa {
         found
     }
 
+    /// The same with products of pairs of bfloat16, where the machine has them.
+    pub(super) fn of_pairs(self) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Avx512 && is_x86_feature_detected!("avx512bf16") {
+            return Some(Self::Avx512Bf16);
+        }
+        None
+    }
+
     /// Runs `f` compiled for these instructions, where the compiler inlines it: for plain loops.
     pub(crate) fn run<T>(self, f: impl FnOnce() -> T) -> T {
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a value of `Isa` other than `Portable` comes from `detect` or `available` alone.
-            Self::Avx512 => unsafe { with_avx512(f) },
+            // SAFETY: a value of `Isa` other than `Portable` comes from `detect`, `available` or `of_pairs` alone.
+            Self::Avx512 | Self::Avx512Bf16 => unsafe { with_avx512(f) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Self::Avx2 => unsafe { with_avx2(f) },
@@ -55,7 +67,7 @@ impl Isa {
     pub(crate) fn columns(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => 32,
+            Self::Avx512 | Self::Avx512Bf16 => 32,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 16,
             Self::Portable => 8,
@@ -66,7 +78,7 @@ impl Isa {
     pub(crate) fn rows(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => 14,
+            Self::Avx512 | Self::Avx512Bf16 => 14,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 6,
             Self::Portable => 6,
@@ -156,6 +168,54 @@ mod x86 {
         };
     }
 
+    /// Sums of 16 products, or what they are products of: 16 pairs of bfloat16.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Pairs(__m512);
+
+    // SAFETY: each function is the instruction itself; what it needs is what `Lanes` asks for.
+    impl Lanes for Pairs {
+        const N: usize = 16;
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_set1_ps(x) })
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_loadu_ps(p) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, p: *mut f32) {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_ps(p, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, b: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_add_ps(self.0, b.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, b: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_sub_ps(self.0, b.0) })
+        }
+        /// `self` and the products of both halves of the pairs `a` and `b`.
+        #[inline(always)]
+        unsafe fn fma(self, a: Self, b: Self) -> Self {
+            // SAFETY: as above; the vectors' bits are what matters, whatever they are taken for.
+            unsafe {
+                let pairs = |v: __m512| std::mem::transmute::<__m512, __m512bh>(v);
+                Self(_mm512_dpbf16_ps(self.0, pairs(a.0), pairs(b.0)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn clamp(self, low: Self, high: Self) -> Self {
+            // SAFETY: as above.
+            Self(unsafe { _mm512_min_ps(_mm512_max_ps(self.0, low.0), high.0) })
+        }
+    }
+
     lanes!(
         __m512,
         16,
@@ -181,6 +241,9 @@ mod x86 {
         _mm256_max_ps
     );
 }
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::Pairs;
 
 /// Four values for which the compiler finds what the target has at least (SSE2, NEON).
 #[derive(Clone, Copy)]

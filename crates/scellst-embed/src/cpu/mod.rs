@@ -5,6 +5,7 @@ mod buffer;
 mod conv;
 pub(crate) mod elementwise;
 mod gemm;
+mod half;
 mod lanes;
 mod passes;
 mod tile;

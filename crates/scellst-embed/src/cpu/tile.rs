@@ -96,8 +96,20 @@ macro_rules! entry {
 #[cfg(target_arch = "x86_64")]
 entry!(avx512, #[target_feature(enable = "avx512f")], std::arch::x86_64::__m512);
 #[cfg(target_arch = "x86_64")]
+entry!(avx512_bf16, #[target_feature(enable = "avx512f,avx512bf16")], super::lanes::Pairs);
+#[cfg(target_arch = "x86_64")]
 entry!(avx2, #[target_feature(enable = "avx2,fma")], std::arch::x86_64::__m256);
 entry!(portable, , Four);
+
+/// The function for each number of rows.
+macro_rules! rows {
+    ($rows:expr, $kernel:ident($tile:expr), $($n:literal)*) => {
+        match $rows {
+            $($n => $kernel::<$n>($tile),)*
+            n => unreachable!("a tile of {n} rows"),
+        }
+    };
+}
 
 /// Computes one tile of `rows` rows.
 ///
@@ -109,39 +121,12 @@ pub(super) unsafe fn run(isa: Isa, rows: usize, tile: &Tile) {
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => match rows {
-                1 => avx512::<1>(tile),
-                2 => avx512::<2>(tile),
-                3 => avx512::<3>(tile),
-                4 => avx512::<4>(tile),
-                5 => avx512::<5>(tile),
-                6 => avx512::<6>(tile),
-                7 => avx512::<7>(tile),
-                8 => avx512::<8>(tile),
-                9 => avx512::<9>(tile),
-                10 => avx512::<10>(tile),
-                11 => avx512::<11>(tile),
-                12 => avx512::<12>(tile),
-                13 => avx512::<13>(tile),
-                _ => avx512::<14>(tile),
-            },
+            Isa::Avx512 => rows!(rows, avx512(tile), 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => match rows {
-                1 => avx2::<1>(tile),
-                2 => avx2::<2>(tile),
-                3 => avx2::<3>(tile),
-                4 => avx2::<4>(tile),
-                5 => avx2::<5>(tile),
-                _ => avx2::<6>(tile),
-            },
-            Isa::Portable => match rows {
-                1 => portable::<1>(tile),
-                2 => portable::<2>(tile),
-                3 => portable::<3>(tile),
-                4 => portable::<4>(tile),
-                5 => portable::<5>(tile),
-                _ => portable::<6>(tile),
-            },
+            Isa::Avx512Bf16 => rows!(rows, avx512_bf16(tile), 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => rows!(rows, avx2(tile), 1 2 3 4 5 6),
+            Isa::Portable => rows!(rows, portable(tile), 1 2 3 4 5 6),
         }
     }
 }

@@ -240,7 +240,7 @@ pub(super) unsafe fn scatter_on(isa: Isa, m: usize, t: &Scatter<'_>) {
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => scatter_avx512(m, t),
+            Isa::Avx512 | Isa::Avx512Bf16 => scatter_avx512(m, t),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => scatter_avx2(m, t),
             Isa::Portable => scatter_portable(m, t),
@@ -257,7 +257,7 @@ pub(super) unsafe fn gather_on(isa: Isa, m: usize, t: &Gather<'_>) {
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => gather_avx512(m, t),
+            Isa::Avx512 | Isa::Avx512Bf16 => gather_avx512(m, t),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => gather_avx2(m, t),
             Isa::Portable => gather_portable(m, t),

@@ -52,6 +52,11 @@ impl DeviceNet {
         Ok(Self { device: device.clone(), stem: Layer::new(&net.stem, device)?, blocks })
     }
 
+    /// Keeps so many blocks.
+    pub(super) fn truncate(&mut self, blocks: usize) {
+        self.blocks.truncate(blocks);
+    }
+
     pub(super) fn embed(&self, crops: ArrayView4<'_, u8>, norm: PixelNorm) -> candle_core::Result<Array2<f32>> {
         let (n, height, width, _) = crops.dim();
         let mut out = Vec::new();

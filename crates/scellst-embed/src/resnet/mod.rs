@@ -11,7 +11,7 @@ use ndarray::{Array2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{self, Pool, device_error};
-use crate::encoder::check_crops;
+use crate::encoder::{bf16_is_for_the_cpu, check_crops};
 use crate::weights::Weights;
 use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
 use device::DeviceNet;
@@ -49,16 +49,6 @@ impl ResNetDepth {
         let all = [Self::R18, Self::R34, Self::R50];
         let known = || EmbedError::UnknownEncoder { name: name.to_owned(), known: all.map(Self::name).to_vec() };
         all.into_iter().find(|d| d.name() == name).ok_or_else(known)
-    }
-
-    /// From an encoder's name, with the seed of weights that nobody trained: `resnet18`, `resnet18:untrained=7`.
-    pub(crate) fn parse(name: &str) -> Option<(Self, Option<u64>)> {
-        let (base, seed) = match name.split_once(":untrained=") {
-            Some((base, seed)) => (base, Some(seed.parse().ok()?)),
-            None => (name, None),
-        };
-        let depth = [Self::R18, Self::R34, Self::R50].into_iter().find(|d| d.name() == base)?;
-        Some((depth, seed))
     }
 
     /// Number of features.
@@ -102,6 +92,36 @@ impl ResNetDepth {
     }
 }
 
+/// What an encoder's name says of a residual network: `resnet18`, `resnet18:stage=2`, `resnet50:bf16`,
+/// `resnet18:untrained=7,stage=2,bf16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResNetName {
+    pub depth: ResNetDepth,
+    /// The seed of weights that nobody trained.
+    pub untrained: Option<u64>,
+    /// The last stage that is run.
+    pub stage: Option<usize>,
+    pub bf16: bool,
+}
+
+impl ResNetName {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        let (base, options) = name.split_once(':').map_or((name, None), |(base, options)| (base, Some(options)));
+        let mut parsed = Self { depth: ResNetDepth::named(base).ok()?, untrained: None, stage: None, bf16: false };
+        for option in options.into_iter().flat_map(|o| o.split(',')) {
+            match option.split_once('=') {
+                Some(("untrained", seed)) if parsed.untrained.is_none() => parsed.untrained = Some(seed.parse().ok()?),
+                Some(("stage", stage)) if parsed.stage.is_none() => {
+                    parsed.stage = Some(stage.parse().ok().filter(|s| (1..=4).contains(s))?);
+                }
+                None if option == "bf16" && !parsed.bf16 => parsed.bf16 = true,
+                _ => return None,
+            }
+        }
+        Some(parsed)
+    }
+}
+
 /// Out, in and side of a convolution's filters, and its stride.
 pub(crate) type ConvShape = ([usize; 3], usize);
 
@@ -114,7 +134,7 @@ pub(crate) struct Part {
     pub shortcut: Option<ConvShape>,
 }
 
-/// ResNet-18, -34 or -50 without its last layer: the mean over the last stage's pixels.
+/// ResNet-18, -34 or -50 without its last layer: the mean over the last stage's pixels, or an earlier one's.
 ///
 /// Weights by torchvision's names (`conv1.weight`, `bn1.running_mean`, `layer1.0.conv1.weight`, ...), bare or behind
 /// `module.base_encoder.`, `base_encoder.` and the like as self-supervised training leaves them; the last layer or
@@ -167,6 +187,44 @@ impl ResNet {
     pub(crate) fn with_pixels(mut self, pixels: Option<PixelNorm>) -> Self {
         self.spec.pixels = pixels.unwrap_or(self.spec.pixels);
         self
+    }
+
+    /// The same with products of bfloat16 on the CPU, summed in f32: faster where the processor has them (AVX-512 BF16),
+    /// the same numbers but for the order of sums where it has not. Convolutions that are computed by Winograd's
+    /// filtering, and the first one, stay f32. What is lost is measured in `docs/benchmarks.md`.
+    ///
+    /// # Errors
+    /// [`EmbedError::Config`] on a GPU.
+    pub fn with_bf16(mut self) -> Result<Self, EmbedError> {
+        bf16_is_for_the_cpu(self.device.as_ref().map(|net| &net.device))?;
+        self.net.halve();
+        self.note("bf16");
+        Ok(self)
+    }
+
+    /// The same without the stages behind `stage`, 1 to 4: the mean over that stage's pixels. Of an encoder that was
+    /// trained without labels the middle stages may say more of a cell than the last (`docs/benchmarks.md`), and they
+    /// take less time.
+    ///
+    /// # Errors
+    /// [`EmbedError::Config`] for other stages.
+    pub fn until_stage(mut self, stage: usize) -> Result<Self, EmbedError> {
+        if !(1..=4).contains(&stage) {
+            return Err(EmbedError::Config { setting: "the last stage", expected: "1 to 4", found: stage.to_string() });
+        }
+        self.net.stages.truncate(stage);
+        if let Some(net) = &mut self.device {
+            net.truncate(self.net.stages.iter().map(Vec::len).sum());
+        }
+        self.spec.dim = (64 << (stage - 1)) * self.depth.expansion();
+        self.note(&format!("stage={stage}"));
+        Ok(self)
+    }
+
+    /// Adds an option to the name.
+    fn note(&mut self, option: &str) {
+        self.spec.name += if self.spec.name.contains(':') { "," } else { ":" };
+        self.spec.name += option;
     }
 
     /// The same through candle's own convolutions, for a GPU and as the reference of the CPU path.

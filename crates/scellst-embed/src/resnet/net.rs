@@ -80,6 +80,13 @@ impl Block {
 }
 
 impl Net {
+    /// Takes products of bfloat16 from now on.
+    pub(super) fn halve(&mut self) {
+        for block in self.stages.iter_mut().flatten() {
+            block.convs.iter_mut().chain(&mut block.shortcut).for_each(Conv::halve);
+        }
+    }
+
     /// How many crops a thread takes at most.
     pub(super) fn crops_at_once(&self, height: usize, width: usize) -> usize {
         let stem = self.stem.after(Shape::new(1, height, width, 3));

@@ -3,7 +3,7 @@
 Made with torch 2.13.0, torchvision 0.28.0, numpy 2.4 on Python 3.11:
     python resnet_golden.py
 Writes resnet_golden.json beside itself: for each network and crop size the first 48 features of each crop, the sum of
-all and the largest. Neither weights nor pictures are stored: both are `value(tensor, index)` and `crop(n, size)`, here
+all and the largest; of crops of 48 px the same of the stages before the last (`stage1` to `stage3`). Neither weights nor pictures are stored: both are `value(tensor, index)` and `crop(n, size)`, here
 and in ../formula/mod.rs. Batch norms have statistics far from 0 and 1.
 """
 import json, pathlib, zlib
@@ -45,6 +45,10 @@ def filled(net):
     return net.eval()
 
 
+def facts(f):
+    return {"first": [[round(v, 7) for v in r[:48].tolist()] for r in f], "sum": f.sum(1).tolist(), "max": f.abs().max().item()}
+
+
 if __name__ == "__main__":
     mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     out = {}
@@ -57,5 +61,11 @@ if __name__ == "__main__":
             with torch.inference_mode():
                 f = net((x - mean) / std)
             print(name, size, f.abs().max().item(), f.mean().item(), f.std().item())
-            out[name][str(size)] = {"first": [[round(v, 7) for v in r[:48].tolist()] for r in f], "sum": f.sum(1).tolist(), "max": f.abs().max().item()}
+            out[name][str(size)] = facts(f)
+        x = torch.from_numpy(np.stack([crop(n, 48) for n in range(2)])).permute(0, 3, 1, 2).double() / 255
+        with torch.inference_mode():
+            x = net.maxpool(net.relu(net.bn1(net.conv1((x - mean) / std))))
+            for stage in (1, 2, 3):
+                x = getattr(net, f"layer{stage}")(x)
+                out[name][f"stage{stage}"] = facts(x.mean((2, 3)))
     json.dump(out, open(pathlib.Path(__file__).with_suffix(".json"), "w"))
