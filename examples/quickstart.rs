@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         console.finish();
         outcome.bundle.save(&out.join("model"), None)?;
         let curve = common::curve(&outcome.trainings[0]);
-        save_png(&loss_curve(&curve), out.join("loss.png"))?;
+        save_png(&loss_curve(&curve, "epoch"), out.join("loss.png"))?;
         println!("   best of {} epochs: {}", curve.len(), outcome.trainings[0].best_epoch);
 
         println!("3. predict every cell of the second, from its picture alone");

@@ -280,7 +280,7 @@ fn main() -> ExitCode {
         outcome.bundle.save_with(&args.out, args.weights.as_deref(), &[("loss.csv", curve.into_bytes())])?;
         write_gene_scores(&args.out.join("genes.csv"), &outcome.genes)?;
         let curve = common::curve(&outcome.trainings[0]);
-        scellst::report::save_png(&scellst::report::loss_curve(&curve), args.out.join("loss.png"))?;
+        scellst::report::save_png(&scellst::report::loss_curve(&curve, "epoch"), args.out.join("loss.png"))?;
 
         let kind = if args.validate_on.is_empty() { args.split.name() } else { "held-out sections" };
         for t in &outcome.trainings {

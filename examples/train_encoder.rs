@@ -148,12 +148,17 @@ fn config(args: &Args) -> MocoConfig {
     }
 }
 
-/// The mean loss of every epoch, or of every so many steps in a short training.
-fn curve(history: &[MocoStep]) -> Vec<(usize, f32, f32)> {
+/// The mean loss of every epoch, or up to every so many steps in a short training; and which of both is counted.
+fn curve(history: &[MocoStep]) -> (Vec<(usize, f32, f32)>, &'static str) {
     let epochs = history.last().map_or(0, |s| s.epoch as usize + 1);
-    let piece = if epochs >= 5 { history.len().div_ceil(epochs) } else { history.len().div_ceil(100) };
-    let mean = |steps: &[MocoStep]| (steps.iter().map(|s| s.loss).sum::<f64>() / steps.len() as f64) as f32;
-    history.chunks(piece.max(1)).enumerate().map(|(i, steps)| (i + 1, mean(steps), f32::NAN)).collect()
+    let (piece, axis) = if epochs >= 5 { (epochs, "epoch") } else { (100, "step") };
+    let piece = history.len().div_ceil(piece).max(1);
+    let point = |(i, steps): (usize, &[MocoStep])| {
+        let loss = steps.iter().map(|s| s.loss).sum::<f64>() / steps.len() as f64;
+        let at = if axis == "epoch" { i + 1 } else { i * piece + steps.len() };
+        (at, loss as f32, f32::NAN)
+    };
+    (history.chunks(piece).enumerate().map(point).collect(), axis)
 }
 
 fn main() -> ExitCode {
@@ -202,7 +207,8 @@ fn main() -> ExitCode {
             writeln!(table, "{},{epoch},{loss},{matched},{spread},{rank},{}", s.step, s.learning_rate)?;
         }
         common::write_whole(&args.out.with_extension("csv"), &table)?;
-        let picture = scellst::report::loss_curve(&curve(moco.history()));
+        let (points, axis) = curve(moco.history());
+        let picture = scellst::report::loss_curve(&points, axis);
         scellst::report::save_png(&picture, args.out.with_extension("png"))?;
         let names: Vec<&str> = sources.iter().map(|s| s.id.0.as_str()).collect();
         let (steps, seconds) = (moco.history().len(), begin.elapsed().as_secs_f64());

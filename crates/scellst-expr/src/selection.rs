@@ -10,7 +10,8 @@ use crate::{ExprError, Expression, GeneScore, gene_list, hvg, moran, variance};
 
 /// How the genes of a model are chosen: `hvg:1000`, `var:1000`, `svg:50`, or the path of a gene list.
 ///
-/// Fewer than asked are given where fewer qualify (with a warning in the log).
+/// Fewer than asked are given where fewer qualify (with a warning in the log). All spots that are given have a say in
+/// it, those too that a split holds out afterwards: whoever wants a figure free of that gives whole sections only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]

@@ -12,10 +12,11 @@ const TRAIN: Rgb = [0, 114, 178];
 const VALIDATION: Rgb = [213, 94, 0];
 const PALE: Rgb = [220, 220, 220];
 
-/// Training and validation loss over epochs, as `(epoch, training, validation)`; the best validation is marked.
+/// Training and validation loss, as `(epoch, training, validation)`; the best validation is marked. `axis` says what is
+/// counted: `epoch`, or `step`.
 ///
 /// Values that are no number leave gaps; without any value the chart says so.
-pub fn loss_curve(points: &[(usize, f32, f32)]) -> RgbImage {
+pub fn loss_curve(points: &[(usize, f32, f32)], axis: &str) -> RgbImage {
     let mut canvas = Canvas::new(SIZE.0, SIZE.1, WHITE);
     let (left, top, right, bottom) = CHART;
     let middle = ((left + right) / 2.0) as i64;
@@ -42,7 +43,7 @@ pub fn loss_curve(points: &[(usize, f32, f32)]) -> RgbImage {
     for epoch in ends {
         canvas.text((x(epoch) as i64, bottom as i64 + 8), &epoch.to_string(), DOT, BLACK, Align::Centre);
     }
-    canvas.text((middle, bottom as i64 + 28), "epoch", DOT, BLACK, Align::Centre);
+    canvas.text((middle, bottom as i64 + 28), axis, DOT, BLACK, Align::Centre);
     type Pick = fn(&(usize, f32, f32)) -> f32;
     let series: [(&str, Rgb, Pick, f64); 2] =
         [("training", TRAIN, |p| p.1, left + 40.0), ("validation", VALIDATION, |p| p.2, left + 200.0)];
@@ -78,7 +79,7 @@ mod tests {
     #[test]
     fn both_lines_are_drawn_and_the_better_one_lies_lower() {
         let points: Vec<_> = (0..20).map(|i| (i, 1.0 / (i + 1) as f32, 0.4 + 1.0 / (i + 1) as f32)).collect();
-        let image = loss_curve(&points);
+        let image = loss_curve(&points, "epoch");
         let mean_y = |colour: Rgb| {
             let rows: Vec<f64> = image
                 .enumerate_pixels()
@@ -93,12 +94,12 @@ mod tests {
 
     #[test]
     fn nothing_gaps_constants_and_single_points_are_no_trouble() {
-        assert_eq!(has(&loss_curve(&[]), TRAIN), 0);
-        assert_eq!(has(&loss_curve(&[(1, f32::NAN, f32::INFINITY)]), VALIDATION), 0);
-        assert!(has(&loss_curve(&[(7, 0.5, 0.5)]), VALIDATION) > 10);
-        assert!(has(&loss_curve(&[(0, 2.0, 2.0), (usize::MAX, 2.0, 2.0)]), VALIDATION) > 100);
+        assert_eq!(has(&loss_curve(&[], "epoch"), TRAIN), 0);
+        assert_eq!(has(&loss_curve(&[(1, f32::NAN, f32::INFINITY)], "step"), VALIDATION), 0);
+        assert!(has(&loss_curve(&[(7, 0.5, 0.5)], "epoch"), VALIDATION) > 10);
+        assert!(has(&loss_curve(&[(0, 2.0, 2.0), (usize::MAX, 2.0, 2.0)], "step"), VALIDATION) > 100);
         // The middle point is missing, so no line is left.
-        let gap = loss_curve(&[(0, 1.0, f32::NAN), (1, f32::NAN, f32::NAN), (2, 0.5, f32::NAN)]);
+        let gap = loss_curve(&[(0, 1.0, f32::NAN), (1, f32::NAN, f32::NAN), (2, 0.5, f32::NAN)], "epoch");
         assert_eq!(has(&gap, TRAIN), 0);
     }
 }
