@@ -189,7 +189,15 @@ fn products_of_bfloat16_are_near() {
         let few = alone.embed(crops.slice_axis(Axis(0), (3..5).into())).unwrap();
         assert_eq!(few, near.slice_axis(Axis(0), (3..5).into()));
     }
-    for wrong in ["resnet18:stage=0", "resnet18:stage=5", "resnet18:stage=", "resnet18:bf16,bf16", "resnet18:bf32", "resnet18:", "resnet18:untrained=1,untrained=1"] {
+    for wrong in [
+        "resnet18:stage=0",
+        "resnet18:stage=5",
+        "resnet18:stage=",
+        "resnet18:bf16,bf16",
+        "resnet18:bf32",
+        "resnet18:",
+        "resnet18:untrained=1,untrained=1",
+    ] {
         assert!(matches!(open(wrong, None, &Device::Cpu), Err(EmbedError::UnknownEncoder { .. })), "{wrong}");
     }
 }

@@ -174,10 +174,8 @@ pub(crate) fn normalise_back(
     let scale: Vec<f32> = inverse.iter().zip(gamma).map(|(i, g)| i * g).collect();
     let by_x: Vec<f32> = (0..channels).map(|c| (-f64::from(scale[c] * inverse[c]) * with_x[c] / n) as f32).collect();
     let shift: Vec<f32> = (0..channels).map(|c| (-f64::from(scale[c]) * plain[c] / n) as f32).collect();
-    dx.par_chunks_mut(piece)
-        .zip(x.par_chunks(piece))
-        .zip(y.par_chunks(piece).zip(dy.par_chunks(piece)))
-        .for_each(|((dx, x), (y, dy))| {
+    dx.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(y.par_chunks(piece).zip(dy.par_chunks(piece))).for_each(
+        |((dx, x), (y, dy))| {
             isa.run(|| {
                 let rows = dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
                 for ((dx, x), (y, dy)) in rows.zip(y.chunks_exact(channels).zip(dy.chunks_exact(channels))) {
@@ -186,7 +184,8 @@ pub(crate) fn normalise_back(
                     }
                 }
             });
-        });
+        },
+    );
     [with_x, plain].map(|sums| sums.iter().map(|v| *v as f32).collect())
 }
 

@@ -84,7 +84,8 @@ fn convolutions_and_their_gradients_are_the_definition() {
         refilled.refill(&weight).unwrap();
         for filters in [Filters::new(&weight, stride).unwrap(), refilled] {
             let [y, found_dx, found_dw] = passes(&filters, &x, &r);
-            for (what, found, expected) in [("result", &y, &ys), ("input", &found_dx, &dx), ("weight", &found_dw, &dw)] {
+            for (what, found, expected) in [("result", &y, &ys), ("input", &found_dx, &dx), ("weight", &found_dw, &dw)]
+            {
                 assert!(off(found, expected) < 1e-5, "{what} of {side} {stride} {inputs}: {}", off(found, expected));
             }
         }

@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use super::layers::Norm;
 use super::net::{Layer, Net};
 use crate::cpu::{Isa, Shape, global_mean};
-use crate::grad::{Moments, Part, WeightScratch, max_pool, max_pool_back, normalise, normalise_back, pooled, with_values};
+use crate::grad::{
+    Moments, Part, WeightScratch, max_pool, max_pool_back, normalise, normalise_back, pooled, with_values,
+};
 
 /// Values that a thread takes at a time.
 const PIECE: usize = 1 << 15;
@@ -177,13 +179,7 @@ impl Tape {
     }
 
     /// Adds the gradients of all layers' parameters, in the order of [`Net::layers`], by that of the features.
-    pub(super) fn back(
-        &self,
-        net: &Net,
-        gradient: &Tensor,
-        work: &mut Work,
-        sums: &mut Vec<Gradient>,
-    ) -> Result<()> {
+    pub(super) fn back(&self, net: &Net, gradient: &Tensor, work: &mut Work, sums: &mut Vec<Gradient>) -> Result<()> {
         sums.resize_with(net.layers().count(), Gradient::default);
         let Work { whole, input, between, after, weights } = work;
         let last = self.blocks.last().and_then(|b| b.layers.last()).map_or(self.stem.to, |k| k.to);

@@ -34,7 +34,15 @@ pub struct ViewConfig {
 
 impl Default for ViewConfig {
     fn default() -> Self {
-        Self { side_px: 48, zoom: [0.9, 1.05], shift: 0.0, stain: 0.3, stain_chance: 0.8, blur: [0.2, 1.2], blur_chance: 0.5 }
+        Self {
+            side_px: 48,
+            zoom: [0.9, 1.05],
+            shift: 0.0,
+            stain: 0.3,
+            stain_chance: 0.8,
+            blur: [0.2, 1.2],
+            blur_chance: 0.5,
+        }
     }
 }
 
@@ -231,7 +239,9 @@ mod tests {
         }
         // Within what is said, and not always the same.
         let config = ViewConfig { shift: 4.0, ..PLAIN };
-        assert!(config.views(crops.view(), PixelNorm::UNIT, [0; 3]) != PLAIN.views(crops.view(), PixelNorm::UNIT, [0; 3]));
+        assert!(
+            config.views(crops.view(), PixelNorm::UNIT, [0; 3]) != PLAIN.views(crops.view(), PixelNorm::UNIT, [0; 3])
+        );
     }
 
     #[test]
