@@ -71,8 +71,10 @@ fn a_step_is_pytorchs() {
             let (_, values) = named.iter().find(|(n, _)| n == name).unwrap();
             let Values::Trained(var) = values else { panic!("{name} is not trained") };
             let found = gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            // f32 against f64 through up to 53 batch norms of eight crops, the deepest of 4 x 8 pixels.
-            assert!(error(&found, expected) < 2e-3, "{name}: {}", error(&found, expected));
+            // f32 against f64. Of ResNet-50's two million activations some lie so near to 0 that rounding decides
+            // whether a ReLU lets their gradient pass, and the deepest batch norms have 4 x 8 pixels.
+            let tolerance = if depth == ResNetDepth::R18 { 1e-4 } else { 1e-2 };
+            assert!(error(&found, expected) < tolerance, "{name}: {}", error(&found, expected));
         }
         for (name, expected) in expected["running"].as_object().unwrap() {
             let (_, values) = named.iter().find(|(n, _)| n == name).unwrap();
@@ -99,10 +101,11 @@ fn the_passes_are_the_composed_networks() {
         net.run(&(&x * 0.5).unwrap(), Pass::Forward).unwrap();
         let seen = net.run(&x, Pass::Gradient).unwrap();
         let list = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        // Norm of the difference over the norm: a gradient that is wrong or missing is off by about 1.
         let apart = |a: &Tensor, b: &Tensor| {
             let (a, b) = (list(a), list(b));
-            let largest = a.iter().fold(1e-12f32, |m, v| m.max(v.abs()));
-            a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / largest
+            let norm = |values: Vec<f32>| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            norm(a.iter().zip(&b).map(|(a, b)| a - b).collect()) / norm(a)
         };
         assert!(apart(&composed, &seen.features) < 1e-4, "{}", apart(&composed, &seen.features));
         let graph = loss(&seen.features).backward().unwrap();
@@ -112,7 +115,9 @@ fn the_passes_are_the_composed_networks() {
         for (name, values) in named {
             let Values::Trained(var) = values else { continue };
             let off = apart(expected.get(var.as_tensor()).unwrap(), found.get(var).unwrap());
-            assert!(off < 5e-3, "{name} of {}: {off}", depth.name());
+            // ResNet-50 of six crops is moved by up to 0.02 if its pixels are scaled by a millionth: ReLUs at 0.
+            let tolerance = if depth == ResNetDepth::R18 { 1e-4 } else { 0.05 };
+            assert!(off < tolerance, "{name} of {}: {off}", depth.name());
         }
     }
 }
