@@ -96,7 +96,7 @@ pub fn names() -> &'static [&'static str] {
     &[Morphology::NAME, MobileNetV1::NAME, "resnet18", "resnet34", "resnet50", Vit::NAME]
 }
 
-const MOBILENET_BF16: &str = "mobilenet-v1:bf16";
+pub(crate) const MOBILENET_BF16: &str = "mobilenet-v1:bf16";
 
 /// The encoder of that name, with its weights where it has any, for the device.
 ///

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView4, Axis};
 
 use crate::batch::{self, Pool, device_error};
 use crate::cpu::{Border, Buffer, Conv, Depthwise, Isa, Scratch, Shape, global_mean};
-use crate::encoder::{bf16_is_for_the_cpu, check_crops};
+use crate::encoder::{MOBILENET_BF16, bf16_is_for_the_cpu, check_crops};
 use crate::weights::Weights;
 use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
 
@@ -100,7 +100,7 @@ impl MobileNetV1 {
     pub fn with_bf16(mut self) -> Result<Self, EmbedError> {
         bf16_is_for_the_cpu(self.device.as_ref().map(|net| &net.device))?;
         self.blocks.iter_mut().for_each(|(_, pointwise)| pointwise.halve());
-        self.spec.name += ":bf16";
+        self.spec.name = MOBILENET_BF16.into();
         Ok(self)
     }
 

@@ -40,6 +40,11 @@ fn features_are_torchvisions() {
             assert!(formula::difference(&features, &composed) < 2e-5);
         }
         assert!(network(depth).until_stage(5).is_err());
+        // Whatever is asked for twice, the name is one that can be opened.
+        let twice = network(depth).with_bf16().unwrap().until_stage(3).unwrap();
+        let twice = twice.until_stage(2).unwrap().with_bf16().unwrap();
+        assert_eq!(twice.spec().name, format!("{}:stage=2,bf16", depth.name()));
+        assert!(twice.until_stage(3).is_err());
         assert_eq!(network(depth).until_stage(4).unwrap().dim(), depth.dim());
     }
 }

@@ -4,6 +4,7 @@ mod device;
 mod load;
 mod net;
 
+use std::fmt;
 use std::path::Path;
 
 use candle_core::Device;
@@ -122,6 +123,19 @@ impl ResNetName {
     }
 }
 
+impl fmt::Display for ResNetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.depth.name())?;
+        let untrained = self.untrained.map(|seed| format!("untrained={seed}"));
+        let stage = self.stage.map(|stage| format!("stage={stage}"));
+        let bf16 = self.bf16.then(|| "bf16".to_owned());
+        for (i, option) in [untrained, stage, bf16].into_iter().flatten().enumerate() {
+            write!(f, "{}{option}", if i == 0 { ':' } else { ',' })?;
+        }
+        Ok(())
+    }
+}
+
 /// Out, in and side of a convolution's filters, and its stride.
 pub(crate) type ConvShape = ([usize; 3], usize);
 
@@ -142,6 +156,7 @@ pub(crate) struct Part {
 /// those that a file of [`Moco`](crate::Moco) says.
 pub struct ResNet {
     depth: ResNetDepth,
+    name: ResNetName,
     spec: EncoderSpec,
     net: Net,
     pool: Pool<Workspace>,
@@ -156,7 +171,8 @@ impl ResNet {
     /// missing, misshapen or not finite, [`EmbedError::WeightsExtra`] for tensors that are none of this network's,
     /// [`EmbedError::Device`] if the device cannot take them.
     pub fn open(depth: ResNetDepth, path: &Path, device: &Device) -> Result<Self, EmbedError> {
-        Self::load(depth, depth.name().into(), Weights::read(depth.name(), path)?, device)
+        let name = ResNetName { depth, untrained: None, stage: None, bf16: false };
+        Self::load(name, Weights::read(depth.name(), path)?, device)
     }
 
     /// With weights that nobody trained, made from a seed: to compare a trained encoder with, or to measure speed.
@@ -164,14 +180,15 @@ impl ResNet {
     /// # Errors
     /// [`EmbedError::Device`] if the device cannot take them.
     pub fn untrained(depth: ResNetDepth, seed: u64, device: &Device) -> Result<Self, EmbedError> {
-        let name = format!("{}:untrained={seed}", depth.name());
-        Self::load(depth, name, Weights::untrained(depth.name(), seed), device)
+        let name = ResNetName { depth, untrained: Some(seed), stage: None, bf16: false };
+        Self::load(name, Weights::untrained(depth.name(), seed), device)
     }
 
-    fn load(depth: ResNetDepth, name: String, mut file: Weights, device: &Device) -> Result<Self, EmbedError> {
+    fn load(name: ResNetName, mut file: Weights, device: &Device) -> Result<Self, EmbedError> {
+        let depth = name.depth;
         let net = load::network(depth, &mut file)?;
         let spec = EncoderSpec {
-            name,
+            name: name.to_string(),
             version: 1,
             dim: depth.dim(),
             input_px: 48,
@@ -180,7 +197,7 @@ impl ResNet {
         };
         let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(depth.name(), device, &e));
         let device = if device.is_cpu() { None } else { Some(on(device)?) };
-        Ok(Self { depth, spec, net, pool: Pool::default(), device })
+        Ok(Self { depth, name, spec, net, pool: Pool::default(), device })
     }
 
     /// With other pixel statistics than the usual.
@@ -198,7 +215,8 @@ impl ResNet {
     pub fn with_bf16(mut self) -> Result<Self, EmbedError> {
         bf16_is_for_the_cpu(self.device.as_ref().map(|net| &net.device))?;
         self.net.halve();
-        self.note("bf16");
+        self.name.bf16 = true;
+        self.spec.name = self.name.to_string();
         Ok(self)
     }
 
@@ -207,24 +225,20 @@ impl ResNet {
     /// take less time.
     ///
     /// # Errors
-    /// [`EmbedError::Config`] for other stages.
+    /// [`EmbedError::Config`] for other stages, and for one that was left out before.
     pub fn until_stage(mut self, stage: usize) -> Result<Self, EmbedError> {
-        if !(1..=4).contains(&stage) {
-            return Err(EmbedError::Config { setting: "the last stage", expected: "1 to 4", found: stage.to_string() });
+        if !(1..=self.net.stages.len()).contains(&stage) {
+            let expected = "1 to 4, no later than the encoder's last";
+            return Err(EmbedError::Config { setting: "the last stage", expected, found: stage.to_string() });
         }
         self.net.stages.truncate(stage);
         if let Some(net) = &mut self.device {
             net.truncate(self.net.stages.iter().map(Vec::len).sum());
         }
         self.spec.dim = (64 << (stage - 1)) * self.depth.expansion();
-        self.note(&format!("stage={stage}"));
+        self.name.stage = Some(stage);
+        self.spec.name = self.name.to_string();
         Ok(self)
-    }
-
-    /// Adds an option to the name.
-    fn note(&mut self, option: &str) {
-        self.spec.name += if self.spec.name.contains(':') { "," } else { ":" };
-        self.spec.name += option;
     }
 
     /// The same through candle's own convolutions, for a GPU and as the reference of the CPU path.
