@@ -15,7 +15,7 @@ use scellst::expr::{FilterConfig, GeneSelection, Scaling, write_gene_scores};
 use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
     ContextSpec, Elsewhere, Observer, PrepareOptions, PreparedSection, Scored, SectionSource, TrainOptions, Validation,
-    load_section, parse_device, patch_crop, prepare, train,
+    crop_for, load_section, parse_device, patch_crop, prepare, train,
 };
 
 /// Trains a model from slides and their spots, and writes it as a bundle
@@ -86,6 +86,9 @@ struct Args {
     /// Bring the stain of every slide to that of the first section: macenko, vahadane or reinhard
     #[arg(long, value_name = "METHOD")]
     stain: Option<StainMethod>,
+    /// Width of the crop around each cell that is embedded, um (default: 12, or what `train_encoder` trained on)
+    #[arg(long, value_name = "12", conflicts_with = "embeddings")]
+    crop: Option<f64>,
     /// A second, coarser crop around each cell of this width, um, seen by the same encoder
     #[arg(long, value_name = "112")]
     coarse_crop: Option<f64>,
@@ -221,7 +224,9 @@ fn main() -> ExitCode {
             _ => None,
         };
         let slide_scale = args.feature_scaling == FeatureScaling::Slide;
-        let crop = CropSpec::default();
+        let own = crop_for(encoder.as_ref());
+        let crop = args.crop.map_or(own.clone(), |um| CropSpec::spanning(um, own.centre_px));
+        crop.validate()?;
         let coarse = args.coarse_crop.map(|um| CropSpec::spanning(um, crop.centre_px));
         let slide_pixels = args.pixels == PixelScaling::Slide;
         let context = args.context.clone();

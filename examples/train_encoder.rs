@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use scellst::cells::CropSpec;
 use scellst::embed::{MocoConfig, MocoStep, Optimiser, PixelNorm, ResNetDepth, ViewConfig};
 use scellst::pipeline::{Observer, PretrainOptions, parse_device, pretrain};
 
@@ -24,6 +25,9 @@ struct Args {
     /// resnet18, resnet34 or resnet50
     #[arg(long, value_name = "NAME", default_value = "resnet18", value_parser = ResNetDepth::named)]
     arch: ResNetDepth,
+    /// The last of its four stages: without the later ones training and embedding take less time
+    #[arg(long, value_name = "1..4", default_value_t = 4)]
+    stage: usize,
     /// At most so many cells of each section
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     most_cells: Option<u64>,
@@ -51,6 +55,13 @@ struct Args {
     /// How much of itself the momentum encoder keeps in a step; rises to 1
     #[arg(long, default_value_t = 0.99)]
     momentum: f64,
+    /// Share of cells whose second view is of a cell nearby: what cells of one place have in common then counts for more
+    /// than what tells them apart
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    neighbours: f32,
+    /// How far away such a cell may be, um
+    #[arg(long, value_name = "UM", default_value_t = PretrainOptions::default().reach_um)]
+    reach: f64,
     #[command(flatten)]
     views: Views,
     /// Pixels standardised as those of ImageNet, or by the training cells themselves
@@ -75,16 +86,19 @@ struct Args {
     common: common::Common,
 }
 
-/// How much the two views of a cell differ
+/// What a view shows, and how much the two of a cell differ
 #[derive(clap::Args)]
 struct Views {
+    /// Width of a view that is not zoomed, um; `train` then embeds crops of this width
+    #[arg(long, value_name = "UM", default_value_t = 12.0)]
+    crop: f64,
     /// Side of a view, pixels of the encoder's input
     #[arg(long, value_name = "PX", default_value_t = ViewConfig::default().side_px)]
     side: usize,
     /// Zoomed out by a factor within
     #[arg(long, value_name = "LEAST,MOST", default_value = "0.9,1.05", value_parser = pair)]
     zoom: [f32; 2],
-    /// Moved by up to so many pixels of the crop (of 0.25 um), down and across
+    /// Moved by up to so many pixels of the crop (of the unzoomed view's size), down and across
     #[arg(long, value_name = "PX", default_value_t = ViewConfig::default().shift)]
     shift: f32,
     /// Each stain stronger or weaker by up to this share
@@ -103,8 +117,15 @@ struct Views {
 
 impl Views {
     fn config(&self) -> ViewConfig {
-        let &Self { side, zoom, shift, stain, stain_chance, blur, blur_chance } = self;
+        let &Self { crop: _, side, zoom, shift, stain, stain_chance, blur, blur_chance } = self;
         ViewConfig { side_px: side, zoom, shift, stain, stain_chance, blur, blur_chance }
+    }
+
+    /// Crops that hold a view at any angle: half as wide again, as 72 pixels are for 48.
+    fn cut(&self) -> CropSpec {
+        let side = u32::try_from(self.side).unwrap_or(u32::MAX);
+        let size_px = side.saturating_add(2 * side.div_ceil(4));
+        CropSpec { size_px, centre_px: side, mpp: self.crop / f64::from(side.max(1)), ..CropSpec::default() }
     }
 }
 
@@ -134,6 +155,8 @@ fn config(args: &Args) -> MocoConfig {
         Optimiser::AdamW => (1e-3, 0.05),
     };
     MocoConfig {
+        stage: args.stage,
+        neighbours: args.neighbours,
         epochs: args.epochs,
         batch: args.batch,
         optimiser: args.optimiser,
@@ -170,6 +193,8 @@ fn main() -> ExitCode {
         let sources = args.given.read()?;
         let options = PretrainOptions {
             most_cells: args.most_cells.map(|n| usize::try_from(n).unwrap_or(usize::MAX)),
+            crop: args.views.cut(),
+            reach_um: args.reach,
             pixels: (args.pixels == Pixels::Imagenet).then_some(PixelNorm::IMAGENET),
             held_out: args.held_out.clone(),
             checkpoint: args.checkpoint.clone(),

@@ -15,8 +15,8 @@ use scellst::h5::{SectionParts, read_matrix, write_section};
 use scellst::model::{Loss, Pooling, TrainConfig};
 use scellst::pipeline::{
     Bundle, Elsewhere, PipelineError, PredictOptions, PrepareOptions, PreparedSection, PretrainOptions, Quiet,
-    SectionSource, TrainOptions, TrainOutcome, Validation, embed_cells, load_section, predict, prepare, pretrain,
-    train,
+    SectionSource, TrainOptions, TrainOutcome, Validation, crop_for, embed_cells, load_section, predict, prepare,
+    pretrain, train,
 };
 use scellst::sim::{SimConfig, SyntheticSection};
 use scellst::slide::Slide;
@@ -163,7 +163,9 @@ fn quick() -> MocoConfig {
         learning_rate: 1e-3,
         hidden: 64,
         dim: 32,
-        views: ViewConfig { side_px: 32, ..ViewConfig::default() },
+        stage: 3,
+        neighbours: 0.5,
+        views: ViewConfig { side_px: 32, zoom: [1.5, 1.5], ..ViewConfig::default() },
         ..MocoConfig::published(ResNetDepth::R18)
     }
 }
@@ -202,7 +204,12 @@ fn an_encoder_trained_without_labels_is_used_as_any_other_and_says_what_it_saw()
     let path = folder.path().join("encoder.safetensors");
     moco.write_encoder(&path, &moco.origin(&options.held_out)).unwrap();
     let encoder = scellst::embed::open("resnet18", Some(&path), &Device::Cpu).unwrap();
-    let prepared_as = PrepareOptions::default();
+    // It is for crops such as it was trained on.
+    let crop = crop_for(encoder.as_ref());
+    assert_eq!((crop.centre_px, crop.mpp), (32, 0.375));
+    assert_eq!(crop_for(&Morphology::new()), CropSpec::default());
+    assert_eq!(encoder.spec().name, "resnet18:stage=3");
+    let prepared_as = PrepareOptions { crop, ..PrepareOptions::default() };
     let sections: Vec<_> = sources.iter().map(|s| prepared(s, &prepared_as, encoder.as_ref()).unwrap()).collect();
     let outcome = fit(&sections[1], &prepared_as, encoder.as_ref());
     assert_eq!(outcome.bundle.manifest().encoder.pixels, encoder.spec().pixels);

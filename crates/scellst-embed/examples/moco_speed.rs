@@ -18,11 +18,11 @@ fn main() -> Result<(), EmbedError> {
     let section = MocoSection { name: "made".into(), crops: batch * (steps + 1) };
     let mut moco = Moco::new(config, PixelNorm::IMAGENET, vec![section], &Device::Cpu)?;
     let crops = Array4::from_shape_fn((batch, 72, 72, 3), |(n, y, x, c)| (n * 7 + y * 3 + x * 5 + c * 60) as u8);
-    moco.step(crops.view())?;
+    moco.step([crops.view(), crops.view()])?;
     let mut times = Vec::new();
     for _ in 0..steps {
         let begin = Instant::now();
-        moco.step(crops.view())?;
+        moco.step([crops.view(), crops.view()])?;
         times.push(begin.elapsed().as_secs_f64());
     }
     times.sort_unstable_by(f64::total_cmp);

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use ndarray::{Array2, ArrayView4, Axis};
 use rayon::prelude::*;
 
@@ -76,6 +76,16 @@ impl PixelNorm {
                 }
             }
         }
+    }
+}
+
+/// What a network by candle's operations holds. Candle's convolutions on the CPU know no bfloat16: there, where they are
+/// but a reference, the other type of 16 bits stands in.
+pub(crate) fn device_type(bf16: bool, device: &Device) -> DType {
+    match (bf16, device.is_cpu()) {
+        (false, _) => DType::F32,
+        (true, false) => DType::BF16,
+        (true, true) => DType::F16,
     }
 }
 

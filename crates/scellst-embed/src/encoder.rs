@@ -88,7 +88,7 @@ pub struct WeightsSpec {
     pub moco: Option<MocoOrigin>,
 }
 
-/// The names that [`open`] knows. `vit` takes options, as in `vit:heads=6,px=224,pool=mean`: see [`VitOptions`].
+/// The names that [`open`] knows. `vit` takes options, as in `vit:heads=6,px=224,pool=mean,bf16`: see [`VitOptions`].
 /// `resnet18:untrained=SEED`, and likewise the deeper ones, has random weights and needs no file; `resnet18:bf16` takes
 /// products of bfloat16 ([`ResNet::with_bf16`]), `resnet18:stage=2` ends at that stage ([`ResNet::until_stage`]); all
 /// together: `resnet18:untrained=SEED,stage=2,bf16`. `mobilenet-v1:bf16` is known too.
@@ -153,17 +153,6 @@ fn open_as(
             Ok(Box::new(if name == MOBILENET_BF16 { net.with_bf16()? } else { net }))
         }
         other => Err(EmbedError::UnknownEncoder { name: other.to_owned(), known: names().to_vec() }),
-    }
-}
-
-pub(crate) fn bf16_is_for_the_cpu(device: Option<&Device>) -> Result<(), EmbedError> {
-    match device.filter(|d| !d.is_cpu()) {
-        None => Ok(()),
-        Some(device) => Err(EmbedError::Config {
-            setting: "the device of an encoder in bf16",
-            expected: "cpu",
-            found: format!("{:?}", device.location()),
-        }),
     }
 }
 

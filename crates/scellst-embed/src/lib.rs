@@ -50,7 +50,7 @@ mod weights;
 pub use encoder::{Encoder, EncoderSpec, PixelNorm, WeightsSpec, names, open, open_normalised};
 pub use error::EmbedError;
 pub use mobilenet::MobileNetV1;
-pub use moco::{Moco, MocoBatch, MocoConfig, MocoOrigin, MocoSection, MocoStep, Optimiser, ViewConfig};
+pub use moco::{Moco, MocoBatch, MocoConfig, MocoOrigin, MocoSection, MocoStep, Neighbours, Optimiser, ViewConfig};
 pub use morphology::Morphology;
 pub use npy::{NpyCrops, NpyFeatures};
 pub use pixels::PixelStats;

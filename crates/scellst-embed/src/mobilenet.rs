@@ -1,12 +1,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 use ndarray::{Array2, ArrayView4, Axis};
 
-use crate::batch::{self, Pool, device_error};
+use crate::batch::{self, Pool, device_error, device_type};
 use crate::cpu::{Border, Buffer, Conv, Depthwise, Isa, Scratch, Shape, global_mean};
-use crate::encoder::{MOBILENET_BF16, bf16_is_for_the_cpu, check_crops};
+use crate::encoder::{MOBILENET_BF16, check_crops};
 use crate::weights::Weights;
 use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
 
@@ -87,21 +87,29 @@ impl MobileNetV1 {
         };
         let mut net = Self { spec, isa, first, blocks, pool: Pool::default(), device: None };
         if !device.is_cpu() {
-            net.device = Some(DeviceNet::new(&net, device).map_err(|e| device_error(Self::NAME, device, &e))?);
+            net.device = Some(net.on(device)?);
         }
         Ok(net)
     }
 
-    /// The same with products of bfloat16 in the pointwise convolutions, as
+    /// The same in bfloat16, on the CPU in the pointwise convolutions alone, as
     /// [`ResNet::with_bf16`](crate::ResNet::with_bf16).
     ///
     /// # Errors
-    /// [`EmbedError::Config`] on a GPU.
+    /// [`EmbedError::Device`] if a GPU cannot take it.
     pub fn with_bf16(mut self) -> Result<Self, EmbedError> {
-        bf16_is_for_the_cpu(self.device.as_ref().map(|net| &net.device))?;
         self.blocks.iter_mut().for_each(|(_, pointwise)| pointwise.halve());
         self.spec.name = MOBILENET_BF16.into();
+        if let Some(device) = self.device.as_ref().map(|net| net.device.clone()) {
+            self.device = Some(self.on(&device)?);
+        }
         Ok(self)
+    }
+
+    /// The network by candle's operations.
+    fn on(&self, device: &Device) -> Result<DeviceNet, EmbedError> {
+        DeviceNet::new(self, device_type(self.spec.name == MOBILENET_BF16, device), device)
+            .map_err(|e| device_error(Self::NAME, device, &e))
     }
 
     /// Shapes before each block and at the end.
@@ -163,7 +171,7 @@ impl MobileNetV1 {
     /// [`EmbedError::Crops`] and [`EmbedError::Device`].
     pub fn embed_on(&self, crops: ArrayView4<'_, u8>, device: &Device) -> Result<Array2<f32>, EmbedError> {
         check_crops(Self::NAME, &crops, 16)?;
-        let net = DeviceNet::new(self, device).map_err(|e| device_error(Self::NAME, device, &e))?;
+        let net = self.on(device)?;
         net.embed(crops, self.spec.pixels).map_err(|e| device_error(Self::NAME, device, &e))
     }
 }
@@ -198,27 +206,30 @@ fn transpose(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 /// The folded network as candle tensors.
 struct DeviceNet {
     device: Device,
+    /// Of everything between the pixels and the last mean.
+    dtype: DType,
     /// Weight (out, in / groups, 3 or 1, 3 or 1), bias (1, out, 1, 1), stride, groups.
     layers: Vec<(Tensor, Tensor, usize, usize)>,
 }
 
 impl DeviceNet {
-    fn new(net: &MobileNetV1, device: &Device) -> candle_core::Result<Self> {
-        let bias = |b: &[f32]| Tensor::from_slice(b, (1, b.len(), 1, 1), device);
+    fn new(net: &MobileNetV1, dtype: DType, device: &Device) -> candle_core::Result<Self> {
+        let bias = |b: &[f32]| Tensor::from_slice(b, (1, b.len(), 1, 1), device)?.to_dtype(dtype);
         let conv = |c: &Conv| {
             let (weight, shape) = c.weight();
-            Ok::<_, candle_core::Error>((Tensor::from_slice(weight, &shape, device)?, bias(c.bias())?, c.stride(), 1))
+            let weight = Tensor::from_slice(weight, &shape, device)?.to_dtype(dtype)?;
+            Ok::<_, candle_core::Error>((weight, bias(c.bias())?, c.stride(), 1))
         };
         let mut layers = vec![conv(&net.first)?];
         for (depthwise, pointwise) in &net.blocks {
             let channels = depthwise.bias.len();
             // The CPU layout is (taps, channels).
             let weight = Tensor::from_slice(&depthwise.weight, (3, 3, 1, channels), device)?;
-            let weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
+            let weight = weight.permute((3, 2, 0, 1))?.contiguous()?.to_dtype(dtype)?;
             layers.push((weight, bias(&depthwise.bias)?, depthwise.stride, channels));
             layers.push(conv(pointwise)?);
         }
-        Ok(Self { device: device.clone(), layers })
+        Ok(Self { device: device.clone(), dtype, layers })
     }
 
     fn embed(&self, crops: ArrayView4<'_, u8>, norm: PixelNorm) -> candle_core::Result<Array2<f32>> {
@@ -228,7 +239,7 @@ impl DeviceNet {
             let mut pixels = vec![0.0; batch.len()];
             norm.apply(batch, &mut pixels);
             let x = Tensor::from_vec(pixels, (batch.dim().0, h, w, c), &self.device)?;
-            let mut x = x.permute((0, 3, 1, 2))?.contiguous()?;
+            let mut x = x.permute((0, 3, 1, 2))?.contiguous()?.to_dtype(self.dtype)?;
             for (weight, bias, stride, groups) in &self.layers {
                 let (padding, taps) = (if *stride == 1 { 1 } else { 0 }, weight.dim(D::Minus1)?);
                 if *stride == 2 {
@@ -237,7 +248,7 @@ impl DeviceNet {
                 let padding = if taps == 1 { 0 } else { padding };
                 x = x.conv2d(weight, padding, *stride, 1, *groups)?.broadcast_add(bias)?.clamp(0f32, 6f32)?;
             }
-            out.extend(x.mean((2, 3))?.flatten_all()?.to_vec1::<f32>()?);
+            out.extend(x.to_dtype(DType::F32)?.mean((2, 3))?.flatten_all()?.to_vec1::<f32>()?);
         }
         Array2::from_shape_vec((n, CHANNELS[11]), out).map_err(candle_core::Error::wrap)
     }

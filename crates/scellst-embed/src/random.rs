@@ -40,7 +40,7 @@ impl Stream {
     }
 
     /// Below `n`.
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         // Of 2^64 draws at most n fall unevenly.
         (self.next() % n.max(1) as u64) as usize
     }

@@ -194,6 +194,15 @@ fn products_of_bfloat16_are_near() {
         let few = alone.embed(crops.slice_axis(Axis(0), (3..5).into())).unwrap();
         assert_eq!(few, near.slice_axis(Axis(0), (3..5).into()));
     }
+    // As a GPU has it: every number in half the bits.
+    let net = ResNet::untrained(ResNetDepth::R18, 1, &Device::Cpu).unwrap();
+    let exact = net.embed_on(crops.view(), &Device::Cpu).unwrap();
+    let near = net.with_bf16().unwrap().embed_on(crops.view(), &Device::Cpu).unwrap();
+    assert!(exact != near);
+    for (a, b) in exact.rows().into_iter().zip(near.rows()) {
+        let cosine = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();
+        assert!(cosine > 0.9995, "{cosine}");
+    }
     for wrong in [
         "resnet18:stage=0",
         "resnet18:stage=5",

@@ -76,13 +76,41 @@ fn the_cpu_path_is_candles_composed() {
     for (network, heads, size) in [("swiglu", None, 84), ("registers", Some(4), 40)] {
         formula::save(&formula::vit(&golden[network]), &path);
         for enlarge_to in [None, Some(size)] {
-            let options = VitOptions { heads, enlarge_to, pooling: VitPooling::ClassAndMean };
+            let options = VitOptions { heads, enlarge_to, pooling: VitPooling::ClassAndMean, bf16: false };
             let net = Vit::open(options, &path, &Device::Cpu).unwrap();
             let crops = formula::crops(3, if enlarge_to.is_some() { 23 } else { size });
             let composed = net.embed_on(crops.view(), &Device::Cpu).unwrap();
             let difference = formula::difference(&net.embed(crops.view()).unwrap(), &composed);
             assert!(difference < 2e-5, "{network} {enlarge_to:?}: {difference:e}");
         }
+    }
+}
+
+/// Eight bits of precision in every product: the direction of the features stays, on the CPU and on a device.
+#[test]
+fn products_of_bfloat16_are_near() {
+    let golden = golden();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    for (network, heads, size) in [("swiglu", None, 84), ("registers", Some(4), 40)] {
+        formula::save(&formula::vit(&golden[network]), &path);
+        let open = |bf16| {
+            let options = VitOptions { heads, pooling: VitPooling::ClassAndMean, bf16, ..VitOptions::default() };
+            Vit::open(options, &path, &Device::Cpu).unwrap()
+        };
+        let crops = formula::crops(5, size);
+        let (exact, half) = (open(false).embed(crops.view()).unwrap(), open(true));
+        assert!(half.spec().name.ends_with("bf16"));
+        for near in [half.embed(crops.view()), half.embed_on(crops.view(), &Device::Cpu)].map(Result::unwrap) {
+            assert!(near != exact);
+            for (a, b) in exact.rows().into_iter().zip(near.rows()) {
+                let cosine = a.dot(&b) / (a.dot(&a) * b.dot(&b)).sqrt();
+                assert!(cosine > 0.999, "{network}: {cosine}");
+            }
+        }
+        // A crop's features do not depend on the others.
+        let few = half.embed(crops.slice_axis(ndarray::Axis(0), (3..5).into())).unwrap();
+        assert_eq!(few, half.embed(crops.view()).unwrap().slice_axis(ndarray::Axis(0), (3..5).into()));
     }
 }
 

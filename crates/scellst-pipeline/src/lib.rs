@@ -68,7 +68,7 @@ pub use load::load_section;
 pub use observe::{Observer, Quiet};
 pub use predict::{PredictOptions, Predicted, predict};
 pub use prepare::{LoadedSection, PrepareOptions, PreparedSection, prepare};
-pub use pretrain::{PretrainOptions, pretrain};
+pub use pretrain::{PretrainOptions, crop_for, pretrain};
 pub use scale::SlideScale;
 pub use source::SectionSource;
 pub use spots::predict_spots;

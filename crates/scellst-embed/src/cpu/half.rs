@@ -10,7 +10,7 @@ use super::lanes::Isa;
 
 /// How products of bfloat16 are taken on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
+pub(crate) enum Half {
     /// Two in the place of one f32, the first in its lower half.
     Pairs(Isa),
     /// Each in an f32 of its own.
@@ -18,12 +18,12 @@ pub(super) enum Half {
 }
 
 impl Half {
-    pub(super) fn on(isa: Isa) -> Self {
+    pub(crate) fn on(isa: Isa) -> Self {
         isa.of_pairs().map_or(Self::Rounded(isa), Self::Pairs)
     }
 
     /// Numbers in the place of one f32.
-    pub(super) fn unit(self) -> usize {
+    pub(crate) fn unit(self) -> usize {
         match self {
             Self::Pairs(_) => 2,
             Self::Rounded(_) => 1,
@@ -31,15 +31,29 @@ impl Half {
     }
 
     /// A matrix `(k, n)` of an even `k`.
-    pub(super) fn pack(self, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Packed {
+    pub(crate) fn pack(self, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) -> Packed {
         match self {
             Self::Pairs(isa) => Packed::new(isa, k / 2, n, |row, o| pair(at(2 * row, o), at(2 * row + 1, o))),
             Self::Rounded(isa) => Packed::new(isa, k, n, |row, o| f32::from_bits(round(at(row, o)))),
         }
     }
 
+    /// The matrix that was packed, rounded, row by row.
+    pub(crate) fn unpacked(self, packed: &Packed) -> Vec<f32> {
+        let (values, n) = (packed.unpacked(), packed.shape().1);
+        match self {
+            Self::Rounded(_) => values,
+            Self::Pairs(_) => {
+                let lower = |v: &f32| f32::from_bits(v.to_bits() << 16);
+                let upper = |v: &f32| f32::from_bits(v.to_bits() & 0xffff_0000);
+                let rows = values.chunks_exact(n.max(1));
+                rows.flat_map(|row| row.iter().map(lower).chain(row.iter().map(upper))).collect()
+            }
+        }
+    }
+
     /// An even number of values.
-    pub(super) fn convert<'a>(self, x: &[f32], to: &'a mut Buffer) -> &'a [f32] {
+    pub(crate) fn convert<'a>(self, x: &[f32], to: &'a mut Buffer) -> &'a [f32] {
         let out = to.resize(x.len() / self.unit());
         match self {
             Self::Pairs(isa) => isa.run(|| {
@@ -70,6 +84,17 @@ fn pair(first: f32, second: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_unpacked_is_what_was_packed_but_rounded() {
+        let at = |row: usize, o: usize| (row * 7 + o) as f32 * 0.37 - 3.0;
+        for isa in Isa::available() {
+            let half = Half::on(isa);
+            let found = half.unpacked(&half.pack(6, 37, at));
+            let expected = (0..6 * 37).map(|i| f32::from_bits(round(at(i / 37, i % 37))));
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{isa:?}");
+        }
+    }
 
     #[test]
     fn numbers_are_rounded_to_the_nearest() {

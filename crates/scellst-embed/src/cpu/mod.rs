@@ -15,5 +15,6 @@ mod winograd;
 pub(crate) use buffer::{Buffer, padded};
 pub(crate) use conv::{Border, Conv, Scratch, Shape};
 pub(crate) use gemm::{After, Packed, Rows, Window, multiply};
+pub(crate) use half::Half;
 pub(crate) use lanes::Isa;
 pub(crate) use passes::{Depthwise, global_mean, max_pool, max_pool_to};

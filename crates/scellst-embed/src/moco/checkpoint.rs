@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parameters::Named;
 use super::trainer::{Moco, Position};
-use super::{MocoConfig, MocoSection, order};
+use super::{MocoConfig, MocoSection};
 use crate::batch::device_error;
 use crate::file::write_whole;
 use crate::{EmbedError, PixelNorm};
@@ -125,7 +125,7 @@ impl Moco {
         if let Some((what, _)) = differ.iter().find(|(_, differ)| *differ) {
             return Err(wrong(format!("of a training with other {what}: give those, or another folder")));
         }
-        let order = order::batches(&self.sections, self.config.batch, self.config.seed, header.position.epoch);
+        let order = self.order_of(header.position.epoch);
         if header.position.batch >= order.len() {
             return Err(wrong(format!("at batch {} of {}", header.position.batch, order.len())));
         }

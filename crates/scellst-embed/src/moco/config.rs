@@ -10,6 +10,10 @@ use crate::{EmbedError, ResNetDepth};
 pub struct MocoConfig {
     /// The encoder.
     pub depth: ResNetDepth,
+    /// The last of its four stages: what is compared, and what the written encoder ends at. Without the later ones a
+    /// step takes less time.
+    #[serde(default = "all_stages")]
+    pub stage: usize,
     /// Crops of a step, of one section.
     pub batch: usize,
     /// Passes over all crops; the schedules run over them.
@@ -32,6 +36,16 @@ pub struct MocoConfig {
     pub hidden: usize,
     /// What crops are compared in.
     pub dim: usize,
+    /// Share of crops whose second view is of a crop nearby in place of themselves ([`Moco::with_neighbours`]): what
+    /// cells of one place have in common then counts for more than what tells them apart. Not in the published method,
+    /// where it is 0.
+    ///
+    /// [`Moco::with_neighbours`]: super::Moco::with_neighbours
+    #[serde(default)]
+    pub neighbours: f32,
+    /// Resolution of the crops, um/px, where it is known: with it the encoder's file says what it is for.
+    #[serde(default)]
+    pub crop_mpp: Option<f64>,
     /// What is done to crops.
     pub views: ViewConfig,
     /// Of weights, views and order.
@@ -54,6 +68,7 @@ impl MocoConfig {
     pub fn published(depth: ResNetDepth) -> Self {
         Self {
             depth,
+            stage: all_stages(),
             batch: 256,
             epochs: 150,
             temperature: 1.0,
@@ -65,6 +80,8 @@ impl MocoConfig {
             warm_up_epochs: 10.0,
             hidden: 4096,
             dim: 256,
+            neighbours: 0.0,
+            crop_mpp: None,
             views: ViewConfig::default(),
             seed: 0,
         }
@@ -76,6 +93,11 @@ impl MocoConfig {
         let check = |setting, expected, found: String, ok| {
             if ok { Ok(()) } else { Err(EmbedError::Config { setting, expected, found }) }
         };
+        check("the last stage", "1 to 4", self.stage.to_string(), (1..=4).contains(&self.stage))?;
+        let share = self.neighbours;
+        check("the share of neighbours", "in [0, 1]", share.to_string(), (0.0..=1.0).contains(&share))?;
+        let mpp = self.crop_mpp.unwrap_or(1.0);
+        check("the crops' resolution", "0.01 to 100 um/px", mpp.to_string(), (0.01..=100.0).contains(&mpp))?;
         let positive = |v: f64| v.is_finite() && v > 0.0;
         check("the batch", "2 to 65536 crops", self.batch.to_string(), (2..=65536).contains(&self.batch))?;
         check("the number of epochs", "at least 1", self.epochs.to_string(), self.epochs > 0)?;
@@ -97,6 +119,12 @@ impl MocoConfig {
         self.views.check()
     }
 
+    /// Resolution of the views' middle zoom, um/px, if the crops' is known.
+    pub fn view_mpp(&self) -> Option<f64> {
+        let [least, most] = self.views.zoom.map(f64::from);
+        self.crop_mpp.map(|mpp| mpp * (least + most) / 2.0)
+    }
+
     /// The learning rate after so many epochs.
     pub fn learning_rate_at(&self, epoch: f64) -> f64 {
         let full = self.learning_rate * self.batch as f64 / 256.0;
@@ -114,6 +142,10 @@ impl MocoConfig {
         }
         1.0 - (1.0 - self.momentum) * half_cosine(epoch / self.epochs as f64)
     }
+}
+
+fn all_stages() -> usize {
+    4
 }
 
 /// From 1 down to 0.
@@ -137,12 +169,25 @@ mod tests {
     }
 
     #[test]
+    fn views_have_a_resolution_if_crops_have() {
+        let views = ViewConfig { zoom: [1.4, 1.6], ..ViewConfig::default() };
+        let config = MocoConfig { views, ..MocoConfig::published(ResNetDepth::R18) };
+        assert_eq!(config.view_mpp(), None);
+        let known = MocoConfig { crop_mpp: Some(0.25), ..config };
+        assert!(known.view_mpp().is_some_and(|mpp| (mpp - 0.375).abs() < 1e-6));
+    }
+
+    #[test]
     fn settings_are_checked_and_stored() {
         let good = MocoConfig::published(ResNetDepth::R50);
         good.check().unwrap();
         let json = serde_json::to_string(&good).unwrap();
         assert!(json.contains("\"resnet50\"") && json.contains("\"lars\""), "{json}");
         assert_eq!(serde_json::from_str::<MocoConfig>(&json).unwrap(), good);
+        // Files of before stages and neighbours could be chosen.
+        let older = json.replace("\"stage\":4,", "").replace("\"neighbours\":0.0,\"crop_mpp\":null,", "");
+        assert!(older.len() < json.len() - 40);
+        assert_eq!(serde_json::from_str::<MocoConfig>(&older).unwrap(), good);
         for (what, bad) in [
             ("batch", MocoConfig { batch: 1, ..good.clone() }),
             ("temperature", MocoConfig { temperature: 0.0, ..good.clone() }),
@@ -150,6 +195,9 @@ mod tests {
             ("rate", MocoConfig { learning_rate: f64::NAN, ..good.clone() }),
             ("warm-up", MocoConfig { warm_up_epochs: 151.0, ..good.clone() }),
             ("hidden", MocoConfig { hidden: 0, ..good.clone() }),
+            ("resolution", MocoConfig { crop_mpp: Some(0.0), ..good.clone() }),
+            ("last stage", MocoConfig { stage: 5, ..good.clone() }),
+            ("neighbours", MocoConfig { neighbours: 1.1, ..good.clone() }),
         ] {
             let message = bad.check().unwrap_err().to_string();
             assert!(message.contains(what), "{message}");

@@ -5,6 +5,7 @@ mod config;
 mod inplace;
 mod layers;
 mod mlp;
+mod neighbours;
 mod net;
 mod optimiser;
 mod order;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use checkpoint::MocoOrigin;
 pub use config::{MocoConfig, Optimiser};
+pub use neighbours::Neighbours;
 pub use order::{MocoBatch, MocoSection};
 pub use trainer::{Moco, MocoStep};
 pub use views::ViewConfig;

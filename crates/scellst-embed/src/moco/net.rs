@@ -57,8 +57,8 @@ impl From<GradStore> for Gradients {
 }
 
 impl Net {
-    /// As [`ResNet::untrained`](crate::ResNet::untrained) with that seed.
-    pub(super) fn new(depth: ResNetDepth, seed: u64, device: &Device) -> Result<Self> {
+    /// As [`ResNet::untrained`](crate::ResNet::untrained) with that seed, to its `stage`th stage.
+    pub(super) fn new(depth: ResNetDepth, stage: usize, seed: u64, device: &Device) -> Result<Self> {
         let layer = |conv: String, norm: String, [outputs, inputs, side]: [usize; 3], stride: usize| {
             let weight = variable(seed, &format!("{conv}.weight"), &[outputs, inputs, side, side], device)?;
             Ok::<_, candle_core::Error>((
@@ -68,7 +68,7 @@ impl Net {
         };
         let stem = layer("conv1".into(), "bn1".into(), [64, 3, 7], 2)?;
         let mut blocks = Vec::new();
-        for part in depth.parts() {
+        for part in depth.parts(stage) {
             let at = |name: &str| format!("{}.{name}", part.name);
             let mut layers = Vec::new();
             for (i, &(shape, stride)) in part.convs.iter().enumerate() {

@@ -88,7 +88,7 @@ fn a_step_is_pytorchs() {
 #[test]
 fn the_passes_are_the_composed_networks() {
     for depth in [ResNetDepth::R18, ResNetDepth::R50] {
-        let mut net = Net::new(depth, 3, &Device::Cpu).unwrap();
+        let mut net = Net::new(depth, 4, 3, &Device::Cpu).unwrap();
         let all = formula::crops(6, 40);
         let mut values = vec![0.0; 6 * 40 * 40 * 3];
         PixelNorm::IMAGENET.apply(all.view(), &mut values);
@@ -152,8 +152,9 @@ fn optimisers_step_as_defined() {
 /// Crops of the same few pictures, brighter or darker.
 fn pictures(batch: &MocoBatch) -> Array4<u8> {
     let kinds = formula::crops(4, 48);
-    Array4::from_shape_fn((batch.crops.len(), 48, 48, 3), |(n, y, x, c)| {
-        let crop = batch.crops[n];
+    let crops = &batch.crops[0];
+    Array4::from_shape_fn((crops.len(), 48, 48, 3), |(n, y, x, c)| {
+        let crop = crops[n];
         (f32::from(kinds[(crop % 4, y, x, c)]) * (0.5 + 0.03 * (crop % 16) as f32)) as u8
     })
 }
@@ -168,7 +169,7 @@ fn trained(config: &MocoConfig, steps: usize) -> Moco {
     let mut moco = Moco::new(config.clone(), PixelNorm::UNIT, sections, &Device::Cpu).unwrap();
     for _ in 0..steps {
         let crops = pictures(moco.next_batch().unwrap());
-        moco.step(crops.view()).unwrap();
+        moco.step([crops.view(), crops.view()]).unwrap();
     }
     moco
 }
@@ -207,7 +208,7 @@ fn a_resumed_training_has_the_bits_of_one_that_was_not_interrupted() {
         assert_eq!(rest.history().len(), 2);
         while rest.history().len() < 6 {
             let crops = pictures(rest.next_batch().unwrap());
-            rest.step(crops.view()).unwrap();
+            rest.step([crops.view(), crops.view()]).unwrap();
         }
         assert!(state(&rest) == state(&whole) && rest.history() == whole.history());
         let other = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
@@ -231,6 +232,66 @@ fn the_encoder_is_read_as_any_other_and_says_where_it_comes_from() {
     assert!(features.iter().all(|v| v.is_finite()) && features.row(0) != features.row(1));
 }
 
+/// The shorter network alone is trained and written, and known by its file.
+#[test]
+fn an_earlier_stage_may_be_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("encoder.safetensors");
+    let config = MocoConfig { stage: 2, ..quick() };
+    let moco = trained(&config, 2);
+    moco.write_encoder(&path, &moco.origin(&[])).unwrap();
+    assert!(moco.encoder().iter().all(|(name, _)| !name.starts_with("layer3")));
+    let encoder = ResNet::open(ResNetDepth::R18, &path, &Device::Cpu).unwrap();
+    assert_eq!((encoder.dim(), encoder.spec().name.as_str()), (128, "resnet18:stage=2"));
+    let crops = formula::crops(2, 48);
+    for name in ["resnet18", "resnet18:stage=2"] {
+        let again = crate::open(name, Some(&path), &Device::Cpu).unwrap();
+        assert_eq!(again.embed(crops.view()).unwrap(), encoder.embed(crops.view()).unwrap());
+    }
+    let message = crate::open("resnet18:stage=3", Some(&path), &Device::Cpu).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("stage") && message.contains("3"), "{message}");
+    // From the same weights as the whole network.
+    let moco = trained(&config, 0);
+    let whole = trained(&quick(), 0);
+    for ((name, short), (other, long)) in moco.encoder().iter().zip(whole.encoder()) {
+        assert!(*name == other && short.get().unwrap() == long.get().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn second_views_may_be_of_neighbours() {
+    let config = MocoConfig { neighbours: 1.0, ..quick() };
+    let sections = vec![section("a", 16)];
+    let make = |config: &MocoConfig, near: Vec<Neighbours>| {
+        Moco::with_neighbours(config.clone(), PixelNorm::UNIT, sections.clone(), near, &Device::Cpu)
+    };
+    // Each crop's is the next one.
+    let near = Neighbours::new((0..16).map(|n| [(n + 1) % 16]));
+    let mut moco = make(&config, vec![near.clone()]).unwrap();
+    let batch = moco.next_batch().unwrap().clone();
+    assert!(batch.crops[0].iter().zip(&batch.crops[1]).all(|(one, other)| *other == (one + 1) % 16));
+    // The second views are of the second crops.
+    let flat = |of: [u8; 2]| of.map(|v| Array4::from_elem((8, 48, 48, 3), v));
+    let step = |moco: &mut Moco, of| {
+        let [one, other] = flat(of);
+        moco.step([one.view(), other.view()]).unwrap().loss
+    };
+    let mut again = make(&config, vec![near.clone()]).unwrap();
+    assert_ne!(step(&mut moco, [50, 200]), step(&mut again, [50, 50]));
+
+    let message = |made: Result<Moco, EmbedError>| made.map(|_| ()).unwrap_err().to_string();
+    let none = Moco::new(config.clone(), PixelNorm::UNIT, sections.clone(), &Device::Cpu);
+    assert!(message(none).contains("near each other"));
+    assert!(message(make(&config, vec![])).contains("0 of 1 sections"));
+    let few = Neighbours::new((0..15).map(|_| [0]));
+    assert!(message(make(&config, vec![few])).contains("15 of section a's 16 crops"));
+    let astray = Neighbours::new((0..16).map(|n| [n + 1]));
+    assert!(message(make(&config, vec![astray])).contains("16 of section a's 16 crops"));
+    // A share of 0 takes none of them.
+    let moco = make(&MocoConfig { neighbours: 0.0, ..config }, vec![near]).unwrap();
+    assert!(moco.next_batch().is_some_and(|b| b.crops[0] == b.crops[1]));
+}
+
 /// What nobody trained is what is trained from.
 #[test]
 fn it_begins_from_the_untrained_encoder() {
@@ -251,8 +312,11 @@ fn wrong_use_is_an_error_and_changes_nothing() {
     assert!(message.contains("7 at most for batches of 8"), "{message}");
     let mut moco = trained(&quick(), 1);
     let before = state(&moco);
-    let message = moco.step(Array4::zeros((5, 48, 48, 3)).view()).unwrap_err().to_string();
-    assert!(message.contains("8 crops") && message.contains("[5, 48, 48, 3]"), "{message}");
+    let (good, few) = (Array4::zeros((8, 48, 48, 3)), Array4::zeros((5, 48, 48, 3)));
+    for crops in [[few.view(), good.view()], [good.view(), few.view()]] {
+        let message = moco.step(crops).unwrap_err().to_string();
+        assert!(message.contains("8 crops") && message.contains("[5, 48, 48, 3]"), "{message}");
+    }
     assert!(state(&moco) == before);
 
     let folder = tempfile::tempdir().unwrap();
@@ -288,7 +352,7 @@ fn a_loss_that_is_no_number_stops_before_the_weights_are_spoilt() {
     drop(named);
     let before = moco.encoder()[0].1.get().unwrap();
     let crops = pictures(moco.next_batch().unwrap());
-    let message = moco.step(crops.view()).unwrap_err().to_string();
+    let message = moco.step([crops.view(), crops.view()]).unwrap_err().to_string();
     assert!(message.contains("step 2") && message.contains("NaN"), "{message}");
     assert_eq!(moco.encoder()[0].1.get().unwrap(), before);
 }

@@ -2,14 +2,14 @@ use candle_core::{Device, Result as CandleResult, Tensor, Var};
 use ndarray::ArrayView4;
 use serde::{Deserialize, Serialize};
 
-use super::MocoConfig;
 use super::layers::Pass;
 use super::mlp::Mlp;
 use super::net::{Gradients, Net, Seen};
 use super::optimiser::{self, Pace, State};
-use super::order::{self, MocoBatch, MocoSection};
+use super::order::{self, MocoBatch, MocoSection, Pairing};
 use super::parameters::{Named, Values};
 use super::watch::spread_and_rank;
+use super::{MocoConfig, Neighbours};
 use crate::batch::device_error;
 use crate::{EmbedError, PixelNorm};
 
@@ -33,7 +33,8 @@ use crate::{EmbedError, PixelNorm};
 /// let config = MocoConfig::published(ResNetDepth::R18);
 /// let mut moco = Moco::new(config, PixelNorm::IMAGENET, sections, &Device::Cpu)?;
 /// while let Some(batch) = moco.next_batch() {
-///     let done = moco.step(cut(batch.section, &batch.crops).view())?;
+///     let crops = cut(batch.section, &batch.crops[0]);
+///     let done = moco.step([crops.view(), crops.view()])?;
 ///     println!("{} {}", done.step, done.loss);
 /// }
 /// moco.write_encoder("encoder.safetensors".as_ref(), &moco.origin(&[]))?;
@@ -43,6 +44,7 @@ pub struct Moco {
     pub(super) config: MocoConfig,
     pub(super) pixels: PixelNorm,
     pub(super) sections: Vec<MocoSection>,
+    neighbours: Vec<Neighbours>,
     pub(super) device: Device,
     base: Tower,
     predictor: Mlp,
@@ -107,8 +109,8 @@ struct Tower {
 
 impl Tower {
     fn new(config: &MocoConfig, device: &Device) -> CandleResult<Self> {
-        let widths = [config.depth.dim(), config.hidden, config.dim];
-        let net = Net::new(config.depth, config.seed, device)?;
+        let widths = [config.depth.dim_at(config.stage), config.hidden, config.dim];
+        let net = Net::new(config.depth, config.stage, config.seed, device)?;
         Ok(Self { net, projector: Mlp::new("projector", &widths, false, config.seed, device)? })
     }
 
@@ -129,12 +131,57 @@ impl Moco {
     /// From weights that nobody trained; `pixels` is done to all crops and remembered by the encoder.
     ///
     /// # Errors
-    /// [`EmbedError::Config`] for settings out of range, or if no section has a batch of crops;
-    /// [`EmbedError::Device`] if the device fails.
+    /// [`EmbedError::Config`] for settings out of range, if no section has a batch of crops, or if second views are to
+    /// be of neighbours; [`EmbedError::Device`] if the device fails.
     pub fn new(
         config: MocoConfig,
         pixels: PixelNorm,
         sections: Vec<MocoSection>,
+        device: &Device,
+    ) -> Result<Self, EmbedError> {
+        if config.neighbours > 0.0 {
+            return Err(EmbedError::Config {
+                setting: "the share of neighbours",
+                expected: "0 where it is not said which crops are near each other",
+                found: config.neighbours.to_string(),
+            });
+        }
+        Self::make(config, pixels, sections, Vec::new(), device)
+    }
+
+    /// As [`Moco::new`], with the crops near each crop of each section, which give some of the second views
+    /// ([`MocoConfig::neighbours`]).
+    ///
+    /// # Errors
+    /// As [`Moco::new`], and [`EmbedError::Config`] unless there are neighbours for each section and each of its crops,
+    /// and all of them crops of it.
+    pub fn with_neighbours(
+        config: MocoConfig,
+        pixels: PixelNorm,
+        sections: Vec<MocoSection>,
+        neighbours: Vec<Neighbours>,
+        device: &Device,
+    ) -> Result<Self, EmbedError> {
+        let wrong = |expected, found| Err(EmbedError::Config { setting: "the crops' neighbours", expected, found });
+        if neighbours.len() != sections.len() {
+            return wrong("those of each section", format!("{} of {} sections", neighbours.len(), sections.len()));
+        }
+        for (near, MocoSection { name, crops }) in neighbours.iter().zip(&sections) {
+            if near.crops() != *crops {
+                return wrong("those of each crop", format!("{} of section {name}'s {crops} crops", near.crops()));
+            }
+            if let Some(astray) = near.astray() {
+                return wrong("crops of the section", format!("{astray} of section {name}'s {crops} crops"));
+            }
+        }
+        Self::make(config, pixels, sections, neighbours, device)
+    }
+
+    fn make(
+        config: MocoConfig,
+        pixels: PixelNorm,
+        sections: Vec<MocoSection>,
+        neighbours: Vec<Neighbours>,
         device: &Device,
     ) -> Result<Self, EmbedError> {
         config.check()?;
@@ -157,9 +204,28 @@ impl Moco {
             Ok((base, predictor, momentum, optimiser))
         };
         let (base, predictor, momentum, optimiser) = make().map_err(fail)?;
-        let order = order::batches(&sections, config.batch, config.seed, 0);
-        let (device, position) = (device.clone(), Position::default());
-        Ok(Self { config, pixels, sections, device, base, predictor, momentum, optimiser, order, position })
+        let (device, position, order) = (device.clone(), Position::default(), Vec::new());
+        let mut new = Self {
+            config,
+            pixels,
+            sections,
+            neighbours,
+            device,
+            base,
+            predictor,
+            momentum,
+            optimiser,
+            order,
+            position,
+        };
+        new.order = new.order_of(0);
+        Ok(new)
+    }
+
+    /// The batches of an epoch.
+    pub(super) fn order_of(&self, epoch: usize) -> Vec<MocoBatch> {
+        let pairing = Pairing { neighbours: &self.neighbours, share: self.config.neighbours };
+        order::batches(&self.sections, pairing, self.config.batch, self.config.seed, epoch)
     }
 
     /// The settings.
@@ -182,26 +248,27 @@ impl Moco {
         (self.position.epoch < self.config.epochs).then(|| self.order.get(self.position.batch)).flatten()
     }
 
-    /// One step with the crops of [`Moco::next_batch`], `(batch, height, width, 3)`, RGB 0..255, of at least 32 pixels
-    /// a side.
+    /// One step with the crops of [`Moco::next_batch`] for the first and for the second views, each
+    /// `(batch, height, width, 3)`, RGB 0..255, of at least 32 pixels a side.
     ///
     /// # Errors
     /// [`EmbedError::Crops`] for others, [`EmbedError::Training`] after the last epoch or if the loss is no number (the
     /// weights are then still those before), [`EmbedError::Device`].
-    pub fn step(&mut self, crops: ArrayView4<'_, u8>) -> Result<MocoStep, EmbedError> {
+    pub fn step(&mut self, crops: [ArrayView4<'_, u8>; 2]) -> Result<MocoStep, EmbedError> {
         let step = self.position.history.len() as u64 + 1;
         let Some(batch) = self.next_batch() else {
             return Err(EmbedError::Training { step, problem: "all epochs are done".into() });
         };
-        let (n, height, width, channels) = crops.dim();
-        if n != batch.crops.len() || channels != 3 || height < 32 || width < 32 {
-            let expected = format!("{} crops of three channels and at least 32 x 32 pixels", batch.crops.len());
-            let found = [n, height, width, channels];
-            return Err(EmbedError::Crops { encoder: self.config.depth.name(), found, expected });
+        for (crops, wanted) in crops.iter().zip(&batch.crops) {
+            let (n, height, width, channels) = crops.dim();
+            if n != wanted.len() || channels != 3 || height < 32 || width < 32 {
+                let expected = format!("{} crops of three channels and at least 32 x 32 pixels", wanted.len());
+                let found = [n, height, width, channels];
+                return Err(EmbedError::Crops { encoder: self.config.depth.name(), found, expected });
+            }
         }
-        let crops = crops.as_standard_layout();
         let device = self.device.clone();
-        let done = self.advance(crops.view(), step);
+        let done = self.advance(crops, step);
         let done = done.map_err(|e| device_error(self.config.depth.name(), &device, &e))?;
         if !done.loss.is_finite() {
             let problem = format!("the loss is {} at a learning rate of {}", done.loss, done.learning_rate);
@@ -212,17 +279,19 @@ impl Moco {
         if self.position.batch == self.order.len() {
             self.position.epoch += 1;
             self.position.batch = 0;
-            self.order = order::batches(&self.sections, self.config.batch, self.config.seed, self.position.epoch);
+            self.order = self.order_of(self.position.epoch);
         }
         Ok(done)
     }
 
-    fn advance(&mut self, crops: ArrayView4<'_, u8>, step: u64) -> CandleResult<MocoStep> {
+    fn advance(&mut self, crops: [ArrayView4<'_, u8>; 2], step: u64) -> CandleResult<MocoStep> {
         let config = &self.config;
         let epoch = self.position.epoch as f64 + self.position.batch as f64 / self.order.len() as f64;
         let side = config.views.side_px;
-        let view = |which| {
-            let values = config.views.views(crops, self.pixels, [config.seed, step, which]);
+        let view = |which: usize| {
+            // Views read rows of pixels.
+            let crops = crops[which].as_standard_layout();
+            let values = config.views.views(crops.view(), self.pixels, [config.seed, step, which as u64]);
             Tensor::from_vec(values, (crops.dim().0, side, side, 3), &self.device)
         };
         let (views, keep) = ([view(0)?, view(1)?], config.momentum_at(epoch));

@@ -18,10 +18,10 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(conv: &Conv, device: &Device) -> candle_core::Result<Self> {
+    fn new(conv: &Conv, dtype: DType, device: &Device) -> candle_core::Result<Self> {
         let (weight, shape) = conv.weight();
-        let weight = Tensor::from_slice(weight, &shape, device)?;
-        let bias = Tensor::from_slice(conv.bias(), (1, conv.bias().len(), 1, 1), device)?;
+        let weight = Tensor::from_slice(weight, &shape, device)?.to_dtype(dtype)?;
+        let bias = Tensor::from_slice(conv.bias(), (1, conv.bias().len(), 1, 1), device)?.to_dtype(dtype)?;
         Ok(Self { weight, bias, stride: conv.stride(), padding: conv.border().before })
     }
 
@@ -37,19 +37,22 @@ struct DeviceBlock {
 
 pub(super) struct DeviceNet {
     pub device: Device,
+    /// Of everything between the pixels and the last mean.
+    dtype: DType,
     stem: Layer,
     blocks: Vec<DeviceBlock>,
 }
 
 impl DeviceNet {
-    pub(super) fn new(net: &Net, device: &Device) -> candle_core::Result<Self> {
+    pub(super) fn new(net: &Net, dtype: DType, device: &Device) -> candle_core::Result<Self> {
         let block = |b: &Block| {
-            let layers = b.convs.iter().map(|c| Layer::new(c, device)).collect::<candle_core::Result<_>>()?;
-            let shortcut = b.shortcut.as_ref().map(|c| Layer::new(c, device)).transpose()?;
+            let layer = |c| Layer::new(c, dtype, device);
+            let layers = b.convs.iter().map(layer).collect::<candle_core::Result<_>>()?;
+            let shortcut = b.shortcut.as_ref().map(layer).transpose()?;
             Ok(DeviceBlock { layers, shortcut })
         };
         let blocks = net.stages.iter().flatten().map(block).collect::<candle_core::Result<_>>()?;
-        Ok(Self { device: device.clone(), stem: Layer::new(&net.stem, device)?, blocks })
+        Ok(Self { device: device.clone(), dtype, stem: Layer::new(&net.stem, dtype, device)?, blocks })
     }
 
     /// Keeps so many blocks.
@@ -67,7 +70,7 @@ impl DeviceNet {
             let pixels: Vec<u8> = batch.iter().copied().collect();
             let x = Tensor::from_vec(pixels, (batch.dim().0, height, width, 3), &self.device)?;
             let x = (x.permute((0, 3, 1, 2))?.to_dtype(DType::F32)? / 255.0)?;
-            let x = x.broadcast_sub(&mean)?.broadcast_div(&std)?.contiguous()?;
+            let x = x.broadcast_sub(&mean)?.broadcast_div(&std)?.to_dtype(self.dtype)?.contiguous()?;
             let x = self.stem.run(&x)?.relu()?;
             // After a ReLU a border of zeros changes no maximum.
             let mut x = x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?.max_pool2d_with_stride(3, 2)?;
@@ -82,7 +85,7 @@ impl DeviceNet {
                 let shortcut = block.shortcut.as_ref().map_or_else(|| Ok(x.clone()), |s| s.run(&x))?;
                 x = (y + shortcut)?.relu()?;
             }
-            let features = x.mean((2, 3))?;
+            let features = x.to_dtype(DType::F32)?.mean((2, 3))?;
             dim = features.dim(1)?;
             out.extend(features.flatten_all()?.to_vec1::<f32>()?);
         }

@@ -7,8 +7,8 @@ use crate::weights::Weights;
 /// Of the batch norms: PyTorch's default.
 const EPSILON: f32 = 1e-5;
 
-/// The network with its batch norms folded, and nothing of it left over in the file.
-pub(super) fn network(depth: ResNetDepth, file: &mut Weights) -> Result<Net, EmbedError> {
+/// The network of so many stages with its batch norms folded, and nothing of it left over in the file.
+pub(super) fn network(depth: ResNetDepth, count: usize, file: &mut Weights) -> Result<Net, EmbedError> {
     file.find_prefix("layer1.0.conv1.weight");
     let isa = Isa::detect();
     let conv = |name: &str, bn: &str, [outputs, inputs, side]: [usize; 3], stride: usize| {
@@ -17,8 +17,8 @@ pub(super) fn network(depth: ResNetDepth, file: &mut Weights) -> Result<Net, Emb
     };
     let stem = conv("conv1", "bn1", [64, 3, 7], 2)?;
     let mut stages = Vec::new();
-    stages.resize_with(4, Vec::new);
-    for part in depth.parts() {
+    stages.resize_with(count, Vec::new);
+    for part in depth.parts(count) {
         let at = |name: &str| format!("{}.{name}", part.name);
         let layer = |(i, &(shape, stride)): (usize, &ConvShape)| {
             conv(&at(&format!("conv{}", i + 1)), &at(&format!("bn{}", i + 1)), shape, stride)

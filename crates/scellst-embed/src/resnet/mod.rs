@@ -11,8 +11,8 @@ use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{self, Pool, device_error};
-use crate::encoder::{bf16_is_for_the_cpu, check_crops};
+use crate::batch::{self, Pool, device_error, device_type};
+use crate::encoder::check_crops;
 use crate::weights::Weights;
 use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
 use device::DeviceNet;
@@ -54,7 +54,12 @@ impl ResNetDepth {
 
     /// Number of features.
     pub fn dim(self) -> usize {
-        512 * self.expansion()
+        self.dim_at(4)
+    }
+
+    /// Number of features of its stages, 1 to 4.
+    pub(crate) fn dim_at(self, stage: usize) -> usize {
+        (64 << (stage - 1)) * self.expansion()
     }
 
     /// Blocks of each of the four stages.
@@ -70,11 +75,11 @@ impl ResNetDepth {
         if self == Self::R50 { 4 } else { 1 }
     }
 
-    /// Its blocks behind the stem, one after another.
-    pub(crate) fn parts(self) -> Vec<Part> {
+    /// The blocks behind the stem of so many stages, one after another.
+    pub(crate) fn parts(self, stages: usize) -> Vec<Part> {
         let mut parts = Vec::new();
         let mut channels = 64;
-        for (s, &blocks) in self.blocks().iter().enumerate() {
+        for (s, &blocks) in self.blocks().iter().enumerate().take(stages) {
             let (within, out) = (64 << s, (64 << s) * self.expansion());
             for b in 0..blocks {
                 let stride = if s > 0 && b == 0 { 2 } else { 1 };
@@ -153,7 +158,7 @@ pub(crate) struct Part {
 /// Weights by torchvision's names (`conv1.weight`, `bn1.running_mean`, `layer1.0.conv1.weight`, ...), bare or behind
 /// `module.base_encoder.`, `base_encoder.` and the like as self-supervised training leaves them; the last layer or
 /// projector (`fc`) is not read. Any crop of at least 16 x 16 pixels, normalised with ImageNet's statistics, or with
-/// those that a file of [`Moco`](crate::Moco) says.
+/// those that a file of [`Moco`](crate::Moco) says; such a file also says which stage is the last.
 pub struct ResNet {
     depth: ResNetDepth,
     name: ResNetName,
@@ -184,20 +189,24 @@ impl ResNet {
         Self::load(name, Weights::untrained(depth.name(), seed), device)
     }
 
-    fn load(name: ResNetName, mut file: Weights, device: &Device) -> Result<Self, EmbedError> {
+    fn load(mut name: ResNetName, mut file: Weights, device: &Device) -> Result<Self, EmbedError> {
         let depth = name.depth;
-        let net = load::network(depth, &mut file)?;
+        name.stage = file.spec().and_then(|s| s.moco).map(|m| m.config.stage).filter(|stage| (1..4).contains(stage));
+        let stages = name.stage.unwrap_or(4);
+        let net = load::network(depth, stages, &mut file)?;
         let spec = EncoderSpec {
             name: name.to_string(),
             version: 1,
-            dim: depth.dim(),
+            dim: depth.dim_at(stages),
             input_px: 48,
             pixels: file.pixels()?.unwrap_or(PixelNorm::IMAGENET),
             weights: file.spec(),
         };
-        let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(depth.name(), device, &e));
-        let device = if device.is_cpu() { None } else { Some(on(device)?) };
-        Ok(Self { depth, name, spec, net, pool: Pool::default(), device })
+        let mut new = Self { depth, name, spec, net, pool: Pool::default(), device: None };
+        if !device.is_cpu() {
+            new.device = Some(new.on(device)?);
+        }
+        Ok(new)
     }
 
     /// With other pixel statistics than the usual.
@@ -206,18 +215,27 @@ impl ResNet {
         self
     }
 
-    /// The same with products of bfloat16 on the CPU, summed in f32: faster where the processor has them (AVX-512 BF16),
-    /// the same numbers but for the order of sums where it has not. Convolutions that are computed by Winograd's
-    /// filtering, and the first one, stay f32. What is lost is measured in `docs/benchmarks.md`.
+    /// The same in bfloat16. On the CPU products of it, summed in f32: faster where the processor has them (AVX-512
+    /// BF16), the same numbers but for the order of sums where it has not; convolutions that are computed by Winograd's
+    /// filtering, and the first one, stay f32. On a GPU everything between the pixels and the last mean. What is lost is
+    /// measured in `docs/benchmarks.md`.
     ///
     /// # Errors
-    /// [`EmbedError::Config`] on a GPU.
+    /// [`EmbedError::Device`] if a GPU cannot take it.
     pub fn with_bf16(mut self) -> Result<Self, EmbedError> {
-        bf16_is_for_the_cpu(self.device.as_ref().map(|net| &net.device))?;
         self.net.halve();
         self.name.bf16 = true;
         self.spec.name = self.name.to_string();
+        if let Some(device) = self.device.as_ref().map(|net| net.device.clone()) {
+            self.device = Some(self.on(&device)?);
+        }
         Ok(self)
+    }
+
+    /// The network by candle's operations.
+    fn on(&self, device: &Device) -> Result<DeviceNet, EmbedError> {
+        DeviceNet::new(&self.net, device_type(self.name.bf16, device), device)
+            .map_err(|e| device_error(self.depth.name(), device, &e))
     }
 
     /// The same without the stages behind `stage`, 1 to 4: the mean over that stage's pixels. Of an encoder that was
@@ -235,7 +253,7 @@ impl ResNet {
         if let Some(net) = &mut self.device {
             net.truncate(self.net.stages.iter().map(Vec::len).sum());
         }
-        self.spec.dim = (64 << (stage - 1)) * self.depth.expansion();
+        self.spec.dim = self.depth.dim_at(stage);
         self.name.stage = Some(stage);
         self.spec.name = self.name.to_string();
         Ok(self)
@@ -247,8 +265,8 @@ impl ResNet {
     /// [`EmbedError::Crops`] and [`EmbedError::Device`].
     pub fn embed_on(&self, crops: ArrayView4<'_, u8>, device: &Device) -> Result<Array2<f32>, EmbedError> {
         check_crops(self.depth.name(), &crops, 16)?;
-        let fail = |e: candle_core::Error| device_error(self.depth.name(), device, &e);
-        DeviceNet::new(&self.net, device).and_then(|net| net.embed(crops, self.spec.pixels)).map_err(fail)
+        let net = self.on(device)?;
+        net.embed(crops, self.spec.pixels).map_err(|e| device_error(self.depth.name(), device, &e))
     }
 }
 

@@ -18,14 +18,15 @@ struct DeviceLinear {
 }
 
 impl DeviceLinear {
-    fn new(linear: &Linear, device: &Device) -> candle_core::Result<Self> {
-        let (k, n) = linear.weight.shape();
-        let weight = Tensor::from_vec(linear.weight.unpacked(), (k, n), device)?;
-        Ok(Self { weight, bias: Tensor::from_slice(&linear.bias, n, device)? })
+    fn new(linear: &Linear, dtype: DType, device: &Device) -> candle_core::Result<Self> {
+        let (values, n) = (linear.values(), linear.bias.len());
+        let weight = Tensor::from_vec(values, ((), n), device)?.to_dtype(dtype)?;
+        Ok(Self { weight, bias: Tensor::from_slice(&linear.bias, n, device)?.to_dtype(dtype)? })
     }
 
+    /// Of the weights' type.
     fn run(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        x.broadcast_matmul(&self.weight)?.broadcast_add(&self.bias)
+        x.to_dtype(self.weight.dtype())?.broadcast_matmul(&self.weight)?.broadcast_add(&self.bias)
     }
 }
 
@@ -62,14 +63,14 @@ pub(super) struct DeviceNet {
 }
 
 impl DeviceNet {
-    pub(super) fn new(net: &Net, device: &Device) -> candle_core::Result<Self> {
+    pub(super) fn new(net: &Net, dtype: DType, device: &Device) -> candle_core::Result<Self> {
         let (weight, shape) = net.patches.weight();
         let bias = net.patches.bias();
         let patches =
             (Tensor::from_slice(weight, &shape, device)?, Tensor::from_slice(bias, (1, bias.len(), 1, 1), device)?);
         let mut blocks = Vec::with_capacity(net.blocks.len());
         for b in &net.blocks {
-            let linear = |l| DeviceLinear::new(l, device);
+            let linear = |l| DeviceLinear::new(l, dtype, device);
             blocks.push(DeviceBlock {
                 norms: [DeviceNorm::new(&b.norm1, device)?, DeviceNorm::new(&b.norm2, device)?],
                 linears: [linear(&b.qkv)?, linear(&b.projection)?, linear(&b.mlp.up)?, linear(&b.mlp.down)?],
@@ -117,7 +118,7 @@ impl DeviceNet {
                 VitPooling::Class | VitPooling::Mean => mean,
                 VitPooling::ClassAndMean => Tensor::cat(&[&class, &mean], 1)?,
             };
-            out.extend(features.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+            out.extend(features.flatten_all()?.to_vec1::<f32>()?);
         }
         let wide = if options.pooling == VitPooling::ClassAndMean { 2 * dim } else { dim };
         Array2::from_shape_vec((n, wide), out).map_err(candle_core::Error::wrap)
@@ -132,10 +133,11 @@ impl DeviceBlock {
         let part = |i: usize| h.narrow(2, i, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
         let scores = q.matmul(&k.transpose(2, 3)?.contiguous()?)?;
+        let scores = scores.to_dtype(DType::F32)?;
         let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-        let scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+        let scores = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?;
         let h = scores.matmul(&v)?.transpose(1, 2)?.reshape((images, tokens, dim))?;
-        let x = (x + projection.run(&h)?)?;
+        let x = (x + projection.run(&h)?.to_dtype(DType::F32)?)?;
         let h = up.run(&self.norms[1].run(&x)?)?;
         let h = if self.gated {
             let half = h.dim(D::Minus1)? / 2;
@@ -143,6 +145,6 @@ impl DeviceBlock {
         } else {
             h.gelu_erf()?
         };
-        &x + down.run(&h)?
+        &x + down.run(&h)?.to_dtype(DType::F32)?
     }
 }

@@ -1,7 +1,7 @@
 use super::VitOptions;
 use super::net::{Block, Linear, Mlp, Net, Norm};
 use crate::EmbedError;
-use crate::cpu::{Border, Conv, Isa, Packed};
+use crate::cpu::{Border, Conv, Isa};
 use crate::weights::Weights;
 
 /// What the tensors say that the network is like, and their values, packed.
@@ -65,7 +65,7 @@ pub(super) fn network(options: VitOptions, file: &mut Weights) -> Result<Net, Em
     tokens.iter_mut().zip(&positions[..placed * dim]).for_each(|(t, p)| *t += p);
 
     let blocks = (0..).take_while(|b| file.shape(&format!("blocks.{b}.norm1.weight")).is_some());
-    let blocks: Vec<Block> = blocks.map(|b| block(isa, file, b, dim, heads)).collect::<Result<_, _>>()?;
+    let blocks: Vec<Block> = blocks.map(|b| block(isa, file, b, (dim, heads), options)).collect::<Result<_, _>>()?;
     if blocks.is_empty() {
         // There is no network without any: this says which tensor is missing.
         file.get("blocks.0.norm1.weight", &[dim])?;
@@ -91,7 +91,13 @@ fn norm(file: &Weights, name: &str, dim: usize) -> Result<Norm, EmbedError> {
     Ok(Norm { weight: file.get(&format!("{name}.weight"), &[dim])?, bias: file.get(&format!("{name}.bias"), &[dim])? })
 }
 
-fn block(isa: Isa, file: &Weights, b: usize, dim: usize, heads: usize) -> Result<Block, EmbedError> {
+fn block(
+    isa: Isa,
+    file: &Weights,
+    b: usize,
+    (dim, heads): (usize, usize),
+    options: VitOptions,
+) -> Result<Block, EmbedError> {
     let at = |part: &str| format!("blocks.{b}.{part}");
     let scale = |name: &str| match file.shape(&at(name)) {
         Some(_) => file.get(&at(name), &[dim]),
@@ -105,9 +111,9 @@ fn block(isa: Isa, file: &Weights, b: usize, dim: usize, heads: usize) -> Result
             Some(_) => file.get(&bias_name, &[outputs])?,
             None => vec![0.0; outputs],
         };
-        let packed = Packed::new(isa, inputs, outputs, |i, o| weight[o * inputs + i] * scale(o));
         let bias = bias.iter().enumerate().map(|(o, v)| v * scale(o)).collect();
-        Ok::<_, EmbedError>(Linear { weight: packed, bias })
+        let at = |i: usize, o: usize| weight[o * inputs + i] * scale(o);
+        Ok::<_, EmbedError>(Linear::new(isa, inputs, bias, options.bf16, at))
     };
     let head = ((dim / heads) as f32).sqrt();
     // Queries over the root of a head's width.

@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::Device;
 use ndarray::{Array2, ArrayView4};
 
-use crate::batch::{self, Pool, device_error};
+use crate::batch::{self, Pool, device_error, device_type};
 use crate::weights::Weights;
 use crate::{EmbedError, Encoder, EncoderSpec, PixelNorm};
 use device::DeviceNet;
@@ -56,9 +56,11 @@ impl Vit {
             pixels: PixelNorm::IMAGENET,
             weights: file.spec(),
         };
-        let on = |device: &Device| DeviceNet::new(&net, device).map_err(|e| device_error(Self::NAME, device, &e));
-        let device = if device.is_cpu() { None } else { Some(on(device)?) };
-        Ok(Self { spec, options, net, pool: Pool::default(), device })
+        let mut new = Self { spec, options, net, pool: Pool::default(), device: None };
+        if !device.is_cpu() {
+            new.device = Some(new.on(device)?);
+        }
+        Ok(new)
     }
 
     /// With other pixel statistics than the usual.
@@ -73,10 +75,15 @@ impl Vit {
     /// [`EmbedError::Crops`] and [`EmbedError::Device`].
     pub fn embed_on(&self, crops: ArrayView4<'_, u8>, device: &Device) -> Result<Array2<f32>, EmbedError> {
         let size = self.check(&crops)?;
-        let fail = |e: candle_core::Error| device_error(Self::NAME, device, &e);
-        DeviceNet::new(&self.net, device)
-            .and_then(|net| net.embed(&self.net, crops, size, self.spec.pixels, self.options))
-            .map_err(fail)
+        self.on(device)?
+            .embed(&self.net, crops, size, self.spec.pixels, self.options)
+            .map_err(|e| device_error(Self::NAME, device, &e))
+    }
+
+    /// The network by candle's operations.
+    fn on(&self, device: &Device) -> Result<DeviceNet, EmbedError> {
+        DeviceNet::new(&self.net, device_type(self.options.bf16, device), device)
+            .map_err(|e| device_error(Self::NAME, device, &e))
     }
 
     /// Height and width that the network gets.

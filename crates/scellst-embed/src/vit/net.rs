@@ -6,7 +6,7 @@ use super::attention::{self, Heads};
 use super::position::{enlarge, resample};
 use super::{VitOptions, VitPooling};
 use crate::PixelNorm;
-use crate::cpu::{After, Buffer, Conv, Isa, Packed, Rows, Scratch, Shape, Window, elementwise, multiply, padded};
+use crate::cpu::{After, Buffer, Conv, Half, Isa, Packed, Rows, Scratch, Shape, Window, elementwise, multiply, padded};
 
 const EPSILON: f32 = 1e-6;
 /// What a thread's tokens may take.
@@ -16,7 +16,8 @@ const MOST_CROPS: usize = 64;
 
 /// `x w + b`.
 pub(super) struct Linear {
-    pub weight: Packed,
+    weight: Packed,
+    half: Option<Half>,
     pub bias: Vec<f32>,
 }
 
@@ -71,16 +72,38 @@ pub(super) struct Workspace {
     normed: Buffer,
     qkv: Buffer,
     hidden: Buffer,
+    /// What a product of bfloat16 takes.
+    halves: Buffer,
     attention: attention::Workspace,
     scratch: Scratch,
 }
 
 impl Linear {
+    /// From `at(input, output)`; of bfloat16 if that is wanted and there is an even number of inputs.
+    pub(super) fn new(isa: Isa, inputs: usize, bias: Vec<f32>, bf16: bool, at: impl Fn(usize, usize) -> f32) -> Self {
+        let half = (bf16 && inputs.is_multiple_of(2)).then(|| Half::on(isa));
+        let weight = match half {
+            Some(half) => half.pack(inputs, bias.len(), at),
+            None => Packed::new(isa, inputs, bias.len(), at),
+        };
+        Self { weight, half, bias }
+    }
+
+    /// `(inputs, outputs)`, row by row.
+    pub(super) fn values(&self) -> Vec<f32> {
+        self.half.map_or_else(|| self.weight.unpacked(), |half| half.unpacked(&self.weight))
+    }
+
     /// Rows of `x` and `y` are padded.
-    fn run(&self, x: &[f32], rows: usize, inputs: usize, y: &mut [f32], add: bool) {
-        let every = Rows::Every { count: rows, a: padded(inputs), c: padded(self.bias.len()) };
+    fn run(&self, x: &[f32], rows: usize, inputs: usize, y: &mut [f32], add: bool, halves: &mut Buffer) {
+        let ld = padded(inputs);
+        let (x, unit) = match self.half {
+            Some(half) => (half.convert(&x[..rows * ld], halves), half.unit()),
+            None => (x, 1),
+        };
+        let every = Rows::Every { count: rows, a: ld / unit, c: padded(self.bias.len()) };
         let after = After { bias: Some(&self.bias), add, ..After::NOTHING };
-        multiply(x, &self.weight, y, every, Window::whole(inputs), after);
+        multiply(x, &self.weight, y, every, Window::whole(inputs / unit), after);
     }
 }
 
@@ -141,7 +164,8 @@ impl Net {
         }
         let normed = w.normed.resize(rows * ld);
         for block in &self.blocks {
-            block.run(self, (x, normed), (images, tokens), (&mut w.qkv, &mut w.hidden, &mut w.attention));
+            let rest = (&mut w.qkv, &mut w.hidden, &mut w.halves, &mut w.attention);
+            block.run(self, (x, normed), (images, tokens), rest);
         }
         elementwise::layer_norm(self.isa, (x, ld), (&self.norm.weight, &self.norm.bias), EPSILON, normed);
         for (image, out) in out.chunks_exact_mut(out.len() / images.max(1)).enumerate() {
@@ -173,27 +197,27 @@ impl Block {
         net: &Net,
         (x, normed): (&mut [f32], &mut [f32]),
         (images, tokens): (usize, usize),
-        (qkv, hidden, attention): (&mut Buffer, &mut Buffer, &mut attention::Workspace),
+        (qkv, hidden, halves, attention): (&mut Buffer, &mut Buffer, &mut Buffer, &mut attention::Workspace),
     ) {
         let (rows, dim, ld) = (images * tokens, net.dim, padded(net.dim));
         elementwise::layer_norm(net.isa, (x, ld), (&self.norm1.weight, &self.norm1.bias), EPSILON, normed);
         let qkv = qkv.resize(rows * padded(3 * dim));
-        self.qkv.run(normed, rows, dim, qkv, false);
+        self.qkv.run(normed, rows, dim, qkv, false, halves);
         let heads =
             Heads { isa: net.isa, count: net.heads, width: dim / net.heads, tokens, ld: padded(3 * dim), ld_out: ld };
         for (qkv, out) in qkv.chunks_exact(tokens * heads.ld).zip(normed.chunks_exact_mut(tokens * ld)) {
             attention::run(heads, qkv, out, attention);
         }
-        self.projection.run(normed, rows, dim, x, true);
+        self.projection.run(normed, rows, dim, x, true, halves);
 
         elementwise::layer_norm(net.isa, (x, ld), (&self.norm2.weight, &self.norm2.bias), EPSILON, normed);
         let mlp = &self.mlp;
         let wide = padded(mlp.up.bias.len());
         let hidden = hidden.resize(rows * (wide + padded(mlp.hidden)));
         let (up, act) = hidden.split_at_mut(rows * wide);
-        mlp.up.run(normed, rows, dim, up, false);
+        mlp.up.run(normed, rows, dim, up, false, halves);
         let to = padded(mlp.hidden);
         elementwise::activate(net.isa, (up, wide), (act, to), mlp.hidden, mlp.gated);
-        mlp.down.run(act, rows, mlp.hidden, x, true);
+        mlp.down.run(act, rows, mlp.hidden, x, true, halves);
     }
 }

@@ -7,6 +7,9 @@ pub struct VitOptions {
     pub enlarge_to: Option<usize>,
     /// What becomes the features.
     pub pooling: VitPooling,
+    /// Products of bfloat16, summed in f32: on the CPU those with weights, on a GPU those of the attention too. Norms,
+    /// softmax and what blocks hand on stay f32. As [`ResNet::with_bf16`](crate::ResNet::with_bf16) in all else.
+    pub bf16: bool,
 }
 
 /// Which tokens become the features, after the last norm.
@@ -22,7 +25,7 @@ pub enum VitPooling {
 }
 
 impl VitOptions {
-    /// From an encoder's name: `vit`, or `vit:heads=6,px=224,pool=mean` with any of the three; pools are `class`,
+    /// From an encoder's name: `vit`, or `vit:heads=6,px=224,pool=mean,bf16` with any of the four; pools are `class`,
     /// `mean` and `class+mean`.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let rest = name.strip_prefix("vit")?;
@@ -31,6 +34,10 @@ impl VitOptions {
             return Some(options);
         }
         for part in rest.strip_prefix(':')?.split(',') {
+            if part == "bf16" {
+                options.bf16 = true;
+                continue;
+            }
             let number = |v: &str| v.parse().ok().filter(|n| (1..=4096).contains(n));
             match part.split_once('=')? {
                 ("heads", v) => options.heads = Some(number(v)?),
@@ -51,7 +58,8 @@ impl VitOptions {
             VitPooling::Mean => Some("pool=mean".to_owned()),
             VitPooling::ClassAndMean => Some("pool=class+mean".to_owned()),
         };
-        let parts = [self.heads.map(|h| format!("heads={h}")), self.enlarge_to.map(|p| format!("px={p}")), pool];
+        let (heads, side) = (self.heads.map(|h| format!("heads={h}")), self.enlarge_to.map(|p| format!("px={p}")));
+        let parts = [heads, side, pool, self.bf16.then(|| "bf16".to_owned())];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         if parts.is_empty() { "vit".into() } else { format!("vit:{}", parts.join(",")) }
     }
@@ -63,10 +71,12 @@ mod tests {
 
     #[test]
     fn a_name_says_all_options() {
-        for name in ["vit", "vit:heads=6", "vit:px=224", "vit:heads=3,px=224,pool=class+mean", "vit:pool=mean"] {
+        for name in
+            ["vit", "vit:heads=6", "vit:px=224,bf16", "vit:heads=3,px=224,pool=class+mean", "vit:pool=mean", "vit:bf16"]
+        {
             assert_eq!(VitOptions::parse(name).unwrap().name(), name);
         }
-        for name in ["vi", "vitb", "vit:", "vit:heads=0", "vit:heads=x", "vit:depth=3", "vit:pool=max"] {
+        for name in ["vi", "vitb", "vit:", "vit:heads=0", "vit:heads=x", "vit:depth=3", "vit:pool=max", "vit:bf16=1"] {
             assert_eq!(VitOptions::parse(name), None, "{name}");
         }
     }

@@ -6,13 +6,25 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use scellst_bags::PointGrid;
 use scellst_cells::{CropSpec, CropStream, DetectConfig};
-use scellst_embed::{Moco, MocoConfig, MocoSection, MocoStep, PixelNorm, PixelStats};
-use scellst_types::{Level0, Point};
+use scellst_embed::{Encoder, Moco, MocoConfig, MocoSection, MocoStep, Neighbours, PixelNorm, PixelStats};
+use scellst_types::{Level0, Micron, Point};
 
 use crate::prepare::find_cells;
 use crate::{Observer, PipelineError, SectionSource};
 use spool::CropSpool;
+
+/// The crop that is to be embedded: what an encoder of [`pretrain`] was trained on; the usual one for others.
+pub fn crop_for(encoder: &dyn Encoder) -> CropSpec {
+    let moco = encoder.spec().weights.as_ref().and_then(|w| w.moco.as_ref());
+    let of = |config: &MocoConfig| {
+        let (px, mpp) = (u32::try_from(config.views.side_px).ok()?, config.view_mpp()?);
+        let crop = CropSpec { mpp, ..CropSpec::spanning(mpp * f64::from(px), px) };
+        crop.validate().is_ok().then_some(crop)
+    };
+    moco.and_then(|origin| of(&origin.config)).unwrap_or_default()
+}
 
 /// How cells are found and cut for [`pretrain`].
 #[derive(Debug, Clone)]
@@ -23,6 +35,8 @@ pub struct PretrainOptions {
     pub detect: DetectConfig,
     /// At most so many cells of a section, evenly over the slide's order.
     pub most_cells: Option<usize>,
+    /// How far away a cell may be that gives another one's second view, um ([`MocoConfig::neighbours`]).
+    pub reach_um: f64,
     /// What is done to pixels; `None`: by mean and deviation of the training crops themselves.
     pub pixels: Option<PixelNorm>,
     /// Sections that must not be seen.
@@ -41,6 +55,7 @@ impl Default for PretrainOptions {
             crop: CropSpec::default(),
             detect: DetectConfig::default(),
             most_cells: None,
+            reach_um: 40.0,
             pixels: None,
             held_out: Vec::new(),
             checkpoint: None,
@@ -52,7 +67,8 @@ impl Default for PretrainOptions {
 
 /// Trains an encoder on the cells of these sections, without their counts, by MoCo v3: see [`Moco`].
 ///
-/// No other section is opened, so that what is held out cannot be seen; which were is kept in the encoder's file.
+/// No other section is opened, so that what is held out cannot be seen; which were is kept in the encoder's file, and
+/// the crops' resolution, for [`crop_for`].
 /// `after` hears of each step and may stop.
 ///
 /// # Errors
@@ -67,28 +83,40 @@ pub fn pretrain(
 ) -> Result<Moco, PipelineError> {
     check(sources, &options.held_out)?;
     let crop = options.crop.full();
+    crop.validate()?;
+    let config = MocoConfig { crop_mpp: Some(crop.mpp), ..config.clone() };
     let mut spool = CropSpool::new(&options.scratch, crop.size_px as usize)?;
-    let mut sections = Vec::new();
+    let (mut sections, mut neighbours) = (Vec::new(), Vec::new());
     let mut stats = PixelStats::default();
     for source in sources {
-        let crops = cut(source, &crop, options, &mut spool, &mut stats, observer);
-        let crops = crops.map_err(|e| e.in_section(&source.id))?;
-        sections.push(MocoSection { name: source.id.to_string(), crops });
+        let places = cut(source, &crop, options, &mut spool, &mut stats, observer);
+        let places = places.map_err(|e| e.in_section(&source.id))?;
+        sections.push(MocoSection { name: source.id.to_string(), crops: places.len() });
+        if config.neighbours > 0.0 {
+            neighbours.push(near(&places, options.reach_um).map_err(|e| e.in_section(&source.id))?);
+        }
     }
     let pixels = match options.pixels.or_else(|| stats.norm()) {
         Some(pixels) => pixels,
         None => return Err(PipelineError::Misuse("all crops are of one colour: are these slides of tissue?".into())),
     };
-    let mut moco = Moco::new(config.clone(), pixels, sections, device)?;
+    let mut moco = if config.neighbours > 0.0 {
+        Moco::with_neighbours(config, pixels, sections, neighbours, device)?
+    } else {
+        Moco::new(config, pixels, sections, device)?
+    };
     if let Some(path) = options.checkpoint.as_deref().filter(|p| p.exists()) {
         moco.restore(path)?;
         observer.note(&format!("going on from {} after {} steps", path.display(), moco.history().len()));
     }
     observer.stage("training the encoder");
-    let total = (config.epochs * moco.steps_per_epoch()) as u64;
+    let total = (moco.config().epochs * moco.steps_per_epoch()) as u64;
     let save = |moco: &Moco| options.checkpoint.as_deref().map_or(Ok(()), |path: &Path| moco.save(path));
     while let Some(batch) = moco.next_batch() {
-        let step = moco.step(spool.get(batch.section, &batch.crops)?.view())?;
+        let [one, other] = &batch.crops;
+        let first = spool.get(batch.section, one)?;
+        let second = if other == one { None } else { Some(spool.get(batch.section, other)?) };
+        let step = moco.step([first.view(), second.as_ref().unwrap_or(&first).view()])?;
         if step.step % options.save_every.max(1) == 0 {
             save(&moco)?;
         }
@@ -119,7 +147,18 @@ fn check(sources: &[SectionSource], held_out: &[String]) -> Result<(), PipelineE
     Ok(())
 }
 
-/// Cuts a section's cells into the spool.
+/// The cells within reach of each, itself left out.
+fn near(places: &[Point<Micron>], reach_um: f64) -> Result<Neighbours, PipelineError> {
+    let grid = PointGrid::new(places, reach_um)?;
+    let of = |(cell, place): (u32, &Point<Micron>)| {
+        let mut near = Vec::new();
+        grid.for_each_within(*place, reach_um, |other, _| near.extend((other != cell).then_some(other)));
+        near
+    };
+    Ok(Neighbours::new((0..).zip(places).map(of)))
+}
+
+/// Cuts a section's cells into the spool: where they lie.
 fn cut(
     source: &SectionSource,
     crop: &CropSpec,
@@ -127,8 +166,9 @@ fn cut(
     spool: &mut CropSpool,
     stats: &mut PixelStats,
     observer: &dyn Observer,
-) -> Result<usize, PipelineError> {
+) -> Result<Vec<Point<Micron>>, PipelineError> {
     let slide = source.open_slide()?;
+    let mpp = slide.require_mpp()?;
     let cells = find_cells(&slide, source.cells.as_deref(), &options.detect, observer)?;
     let all = cells.centroids();
     let wanted = options.most_cells.unwrap_or(all.len()).min(all.len());
@@ -144,5 +184,5 @@ fn cut(
         observer.progress(done, places.len() as u64);
     }
     observer.note(&format!("{}: {} of {} cells", source.id, places.len(), all.len()));
-    Ok(places.len())
+    Ok(places.iter().map(|&place| mpp.to_micron(place)).collect())
 }
