@@ -224,8 +224,10 @@ fn main() -> ExitCode {
             _ => None,
         };
         let slide_scale = args.feature_scaling == FeatureScaling::Slide;
-        let own = crop_for(encoder.as_ref());
-        let crop = args.crop.map_or(own.clone(), |um| CropSpec::spanning(um, own.centre_px));
+        let mut crop = crop_for(encoder.as_ref());
+        if let Some(um) = args.crop {
+            crop = CropSpec::spanning(um, crop.centre_px);
+        }
         crop.validate()?;
         let coarse = args.coarse_crop.map(|um| CropSpec::spanning(um, crop.centre_px));
         let slide_pixels = args.pixels == PixelScaling::Slide;

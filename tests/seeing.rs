@@ -197,6 +197,8 @@ fn an_encoder_trained_without_labels_is_used_as_any_other_and_says_what_it_saw()
     assert_eq!((moco.history().len(), &moco.history()[..1]), (2, cut.history()));
     let whole = run(&sources[..1], &PretrainOptions { checkpoint: None, ..options.clone() }, 9).unwrap();
     assert_eq!(moco.history(), whole.history());
+    let farther = run(&sources[..1], &PretrainOptions { reach_um: 60.0, ..options.clone() }, 9).err().unwrap();
+    assert!(farther.to_string().contains("other settings"), "{farther}");
     // Nothing but the checkpoint is left of the crops.
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 5, "{left:?}");

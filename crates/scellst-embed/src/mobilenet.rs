@@ -37,6 +37,7 @@ pub struct MobileNetV1 {
     blocks: Vec<(Depthwise, Conv)>,
     pool: Pool<Workspace>,
     device: Option<DeviceNet>,
+    bf16: bool,
 }
 
 /// Kept from call to call.
@@ -85,7 +86,7 @@ impl MobileNetV1 {
             pixels: PixelNorm::SYMMETRIC,
             weights: file.spec(),
         };
-        let mut net = Self { spec, isa, first, blocks, pool: Pool::default(), device: None };
+        let mut net = Self { spec, isa, first, blocks, pool: Pool::default(), device: None, bf16: false };
         if !device.is_cpu() {
             net.device = Some(net.on(device)?);
         }
@@ -100,6 +101,7 @@ impl MobileNetV1 {
     pub fn with_bf16(mut self) -> Result<Self, EmbedError> {
         self.blocks.iter_mut().for_each(|(_, pointwise)| pointwise.halve());
         self.spec.name = MOBILENET_BF16.into();
+        self.bf16 = true;
         if let Some(device) = self.device.as_ref().map(|net| net.device.clone()) {
             self.device = Some(self.on(&device)?);
         }
@@ -108,8 +110,7 @@ impl MobileNetV1 {
 
     /// The network by candle's operations.
     fn on(&self, device: &Device) -> Result<DeviceNet, EmbedError> {
-        DeviceNet::new(self, device_type(self.spec.name == MOBILENET_BF16, device), device)
-            .map_err(|e| device_error(Self::NAME, device, &e))
+        DeviceNet::new(self, device_type(self.bf16, device), device).map_err(|e| device_error(Self::NAME, device, &e))
     }
 
     /// Shapes before each block and at the end.

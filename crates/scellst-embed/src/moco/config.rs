@@ -43,6 +43,10 @@ pub struct MocoConfig {
     /// [`Moco::with_neighbours`]: super::Moco::with_neighbours
     #[serde(default)]
     pub neighbours: f32,
+    /// How far away those are at most, um, where it is known. Neighbours are given by the caller: nothing here depends on
+    /// it but that another training's checkpoint is told from this one's.
+    #[serde(default)]
+    pub reach_um: Option<f64>,
     /// Resolution of the crops, um/px, where it is known: with it the encoder's file says what it is for.
     #[serde(default)]
     pub crop_mpp: Option<f64>,
@@ -81,6 +85,7 @@ impl MocoConfig {
             hidden: 4096,
             dim: 256,
             neighbours: 0.0,
+            reach_um: None,
             crop_mpp: None,
             views: ViewConfig::default(),
             seed: 0,
@@ -185,7 +190,8 @@ mod tests {
         assert!(json.contains("\"resnet50\"") && json.contains("\"lars\""), "{json}");
         assert_eq!(serde_json::from_str::<MocoConfig>(&json).unwrap(), good);
         // Files of before stages and neighbours could be chosen.
-        let older = json.replace("\"stage\":4,", "").replace("\"neighbours\":0.0,\"crop_mpp\":null,", "");
+        let older =
+            json.replace("\"stage\":4,", "").replace("\"neighbours\":0.0,\"reach_um\":null,\"crop_mpp\":null,", "");
         assert!(older.len() < json.len() - 40);
         assert_eq!(serde_json::from_str::<MocoConfig>(&older).unwrap(), good);
         for (what, bad) in [

@@ -20,7 +20,7 @@ pub fn crop_for(encoder: &dyn Encoder) -> CropSpec {
     let moco = encoder.spec().weights.as_ref().and_then(|w| w.moco.as_ref());
     let of = |config: &MocoConfig| {
         let (px, mpp) = (u32::try_from(config.views.side_px).ok()?, config.view_mpp()?);
-        let crop = CropSpec { mpp, ..CropSpec::spanning(mpp * f64::from(px), px) };
+        let crop = CropSpec { size_px: px, centre_px: px, mpp, ..CropSpec::default() };
         crop.validate().is_ok().then_some(crop)
     };
     moco.and_then(|origin| of(&origin.config)).unwrap_or_default()
@@ -84,7 +84,8 @@ pub fn pretrain(
     check(sources, &options.held_out)?;
     let crop = options.crop.full();
     crop.validate()?;
-    let config = MocoConfig { crop_mpp: Some(crop.mpp), ..config.clone() };
+    let reach_um = (config.neighbours > 0.0).then_some(options.reach_um);
+    let config = MocoConfig { crop_mpp: Some(crop.mpp), reach_um, ..config.clone() };
     let mut spool = CropSpool::new(&options.scratch, crop.size_px as usize)?;
     let (mut sections, mut neighbours) = (Vec::new(), Vec::new());
     let mut stats = PixelStats::default();
@@ -147,13 +148,18 @@ fn check(sources: &[SectionSource], held_out: &[String]) -> Result<(), PipelineE
     Ok(())
 }
 
-/// The cells within reach of each, itself left out.
+/// So many neighbours of a cell are remembered at most, whatever the reach: half a gigabyte for a million cells. Within
+/// the usual 40 um there are about 25, and 60 in the densest places.
+const MOST_NEIGHBOURS: usize = 128;
+
+/// The cells within reach of each, itself left out; some of them, from all over, where there are too many.
 fn near(places: &[Point<Micron>], reach_um: f64) -> Result<Neighbours, PipelineError> {
     let grid = PointGrid::new(places, reach_um)?;
     let of = |(cell, place): (u32, &Point<Micron>)| {
         let mut near = Vec::new();
         grid.for_each_within(*place, reach_um, |other, _| near.extend((other != cell).then_some(other)));
-        near
+        let (all, kept) = (near.len(), near.len().min(MOST_NEIGHBOURS));
+        (0..kept).map(|i| near[i * all / kept]).collect::<Vec<u32>>()
     };
     Ok(Neighbours::new((0..).zip(places).map(of)))
 }
@@ -185,4 +191,27 @@ fn cut(
     }
     observer.note(&format!("{}: {} of {} cells", source.id, places.len(), all.len()));
     Ok(places.iter().map(|&place| mpp.to_micron(place)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_those_within_reach_and_not_too_many() {
+        // A row of cells 1 um apart.
+        let row: Vec<Point<Micron>> = (0..400).map(|i| Point::new(f64::from(i), 0.0)).collect();
+        let few = near(&row, 2.0).unwrap();
+        let sorted = |of: &[u32]| of.iter().copied().collect::<std::collections::BTreeSet<u32>>();
+        assert_eq!(sorted(few.of(200)), [198, 199, 201, 202].into());
+        assert_eq!(sorted(few.of(0)), [1, 2].into());
+        let many = near(&row, 1e3).unwrap();
+        for cell in [0, 200] {
+            let found = sorted(many.of(cell));
+            assert_eq!((found.len(), many.of(cell).len()), (MOST_NEIGHBOURS, MOST_NEIGHBOURS));
+            assert!(!found.contains(&(cell as u32)));
+            assert!(found.first() < Some(&10) && found.last() > Some(&390), "{found:?}");
+        }
+        assert!(near(&row, 0.0).is_err() && near(&row, f64::NAN).is_err());
+    }
 }
